@@ -1,0 +1,720 @@
+"""The forecasting protocol: what every skdyn estimator is and how a forecast travels.
+
+* `Horizon` is a forecast request: how many steps, after which context, under which
+  inputs, and the way back through the transformers that it has passed.
+* `ForecasterMixin` gives a model ``predict``, ``forecast`` and ``score`` around three
+  bare, batched functions that the model writes: ``_begin``, ``_step`` and, where a
+  closed form or a fused loop is faster, ``_rollout``.
+* `TransformMixin` gives a transformer every accepted form of data, DataFrame output
+  and the passage of a Horizon.
+* `ForecastInterval` is the one form that uncertainty takes.
+"""
+
+from __future__ import annotations
+
+import numbers
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import TransformerMixin
+from sklearn.metrics import r2_score
+from sklearn.utils.validation import check_is_fitted
+
+from skdyn.exceptions import DivergenceWarning
+from skdyn.utils._sklearn import create_frame, is_pandas, output_container
+from skdyn.utils._trajectories import (
+    Pieces,
+    Trajectories,
+    as_trajectories,
+    check_future_inputs,
+    check_inputs,
+    check_trajectories,
+    is_scalar,
+    mark_lost,
+)
+
+__all__ = [
+    "ForecastInterval",
+    "ForecasterMixin",
+    "Horizon",
+    "TransformMixin",
+    "min_context",
+]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Horizon:
+    """A forecast request, as it travels through a Pipeline to the model.
+
+    Parameters
+    ----------
+    n_steps : int
+        The number of rows to forecast, at least 1.
+    context : array-like or list of array-likes, default=None
+        The rows after whose end the forecast starts, in the form of `X`. None means the
+        trajectories that the model was fitted on.
+    u : array-like or list of array-likes, default=None
+        Inputs, for models that were fitted with inputs: `n_steps` rows, of which the
+        first acts on the last row of the context, or ``len(context) - 1 + n_steps``
+        rows that include the inputs of the context.
+    way_back : tuple, default=()
+        The transformers that the request has passed, each with the context that it
+        was handed. `through` fills it and `restore` follows it.
+
+    Examples
+    --------
+    >>> from skdyn.base import Horizon
+    >>> Horizon(50)
+    Horizon(50)
+    >>> Horizon(0)
+    Traceback (most recent call last):
+        ...
+    ValueError: A horizon needs a positive whole number of steps, got 0. ...
+    """
+
+    n_steps: int
+    context: Any = None
+    u: Any = None
+    way_back: tuple[tuple[Any, Any], ...] = ()
+
+    def __post_init__(self) -> None:
+        n = self.n_steps
+        whole = isinstance(n, numbers.Integral) and not isinstance(n, (bool, np.bool_))
+        if not whole or n < 1:
+            raise ValueError(
+                f"A horizon needs a positive whole number of steps, got {n!r}. Pass "
+                f"predict(50) for the 50 rows after the end, or 2-D data for one step "
+                f"ahead of each row."
+            )
+        object.__setattr__(self, "n_steps", int(n))
+
+    def __repr__(self) -> str:
+        parts = [str(self.n_steps)]
+        for name in ("context", "u"):
+            value = getattr(self, name)
+            if value is not None:
+                shape = getattr(value, "shape", None)
+                about = f"shape {shape}" if shape else f"{len(value)} members"
+                parts.append(f"{name}=<{about}>")
+        if self.way_back:
+            steps = " > ".join(type(step).__name__ for step, _ in self.way_back)
+            parts.append(f"through {steps}")
+        return f"Horizon({', '.join(parts)})"
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TypeError(
+            "A Horizon (a forecast request) reached a step that expected an array: a "
+            "transformer that is not skdyn's cannot pass it on. Build the pipeline with "
+            "skdyn.pipeline.make_pipeline, or wrap the step in "
+            "skdyn.preprocessing.RowWise."
+        )
+
+    def through(self, step: Any) -> Horizon:
+        """Pass the request through a fitted transformer.
+
+        Parameters
+        ----------
+        step : transformer
+            Its ``transform`` is applied to the context; its ``inverse_forecast`` or
+            ``inverse_transform`` is noted for the way back.
+
+        Returns
+        -------
+        Horizon
+        """
+        context = None if self.context is None else step.transform(self.context)
+        return replace(
+            self, context=context, way_back=(*self.way_back, (step, self.context))
+        )
+
+    def restore(self, forecast: Any) -> Any:
+        """Bring a forecast back to the units that the request started from."""
+        for step, context in reversed(self.way_back):
+            if hasattr(step, "inverse_forecast"):
+                forecast = step.inverse_forecast(forecast, context)
+            else:
+                forecast = step.inverse_transform(forecast)
+        return forecast
+
+
+def as_horizon(request: Any) -> Horizon | None:
+    """Return the Horizon that a number or a Horizon stands for; None for data."""
+    if isinstance(request, Horizon):
+        return request
+    return Horizon(request) if is_scalar(request) else None
+
+
+@dataclass(frozen=True, eq=False)
+class ForecastInterval:
+    """A forecast with its uncertainty.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_steps, n_features)
+        The central forecast (with a leading axis, or a list, for several
+        trajectories).
+    lower, upper : ndarray, of the shape of `mean`
+        The ends of the interval, feature by feature and step by step.
+    samples : ndarray of shape (n_samples, n_steps, n_features) or None
+        Forecasts drawn from the predictive distribution, where there are any.
+    """
+
+    mean: Any
+    lower: Any
+    upper: Any
+    samples: Any = None
+
+    def __post_init__(self) -> None:
+        shapes = [np.shape(each) for each in (self.mean, self.lower, self.upper)]
+        if isinstance(self.mean, np.ndarray) and len(set(shapes)) > 1:
+            raise ValueError(
+                f"mean, lower and upper need one shape, got {shapes[0]}, {shapes[1]} "
+                f"and {shapes[2]}."
+            )
+
+
+def min_context(estimator: Any) -> int:
+    """Rows of history that a forecast of a fitted estimator needs.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A forecaster, a transformer (rows in for one row out), a Pipeline of these or a
+        search over one. What does not say is taken to work row by row.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from skdyn.base import min_context
+    >>> from skdyn.koopman import DMD
+    >>> from skdyn.preprocessing import DelayEmbedding
+    >>> X = np.sin(0.1 * np.arange(100))[:, None]
+    >>> min_context(make_pipeline(DelayEmbedding(8), DMD()).fit(X))
+    8
+    """
+    if hasattr(estimator, "best_estimator_"):
+        return min_context(estimator.best_estimator_)
+    if hasattr(estimator, "steps"):
+        return 1 + sum(min_context(step) - 1 for _, step in estimator.steps)
+    return int(getattr(estimator, "min_context_", 1))
+
+
+def one_step_r2(estimator: Any, X: Any, u: Any, allow_complex: bool) -> float:
+    """R² of `estimator`'s one-step predictions of `X`, all rows pooled."""
+    least = min_context(estimator)
+    data = as_trajectories(
+        X,
+        allow_complex=allow_complex,
+        min_rows=least + 1,
+        why_min_rows=(
+            f"A score needs the {least} row(s) of context of "
+            f"{type(estimator).__name__} and the row after them; pass longer "
+            f"trajectories."
+        ),
+    )
+    predicted = estimator.predict(X) if u is None else estimator.predict(X, u=u)
+    # Rows in the form of X, cut as its pieces were (a gap in time costs its context).
+    forms = [predicted] if data.form == "single" else predicted
+    guesses, truths = [], []
+    for rows, group in zip(forms, data.groups(data.pieces), strict=True):
+        ends = np.cumsum([len(piece) - least + 1 for piece in group])
+        for part, piece in zip(np.split(rows, ends[:-1]), group, strict=True):
+            guesses.append(part[:-1])
+            truths.append(piece[least:])
+    truth, guess = np.concatenate(truths), np.concatenate(guesses)
+    if len(truth) < 2:
+        raise ValueError(
+            f"R² needs at least 2 rows to predict, got {len(truth)}. Pass at least "
+            f"{least + 2} rows."
+        )
+    if truth.dtype.kind == "c" or guess.dtype.kind == "c":
+        truth = np.hstack([truth.real, truth.imag])
+        guess = np.hstack([guess.real, guess.imag])
+    return float(r2_score(truth, guess))
+
+
+class ForecasterMixin:
+    """Everything that a forecaster has beside its ``fit``.
+
+    A model subclasses ``ForecasterMixin, BaseEstimator`` and writes
+
+    * ``fit``, which begins with ``self._check_fit(X, u)`` and ends with
+      ``self._remember(trajectories, u)``;
+    * ``_begin(contexts, u) -> state``, from arrays (batch, n_rows, n_features) and the
+      inputs of all context rows but the last, or None, to a flat array
+      (batch, n_state);
+    * ``_step(state, u) -> (state, y)``, one row further for the whole batch, where `u`
+      is (batch, n_inputs) or None;
+    * ``min_context_``, unless it is 1;
+    * ``_rollout(state, n_steps, u) -> Y`` of shape (batch, n_steps, n_features) where
+      a closed form or a fused loop is faster than repeated steps.
+
+    State is a value and never an attribute, so that a forecast is pure. Everything is
+    batched over trajectories.
+    """
+
+    # Inputs reach every stage of a Pipeline or search when routing is enabled.
+    __metadata_request__predict = {"u": True}
+    __metadata_request__score = {"u": True}
+
+    min_context_: int = 1
+    # Whether complex trajectories are accepted, and whether all rows of a context
+    # matter (a reservoir's memory) rather than the last `min_context_` only.
+    _allow_complex = False
+    _uses_whole_context = False
+
+    n_features_in_: int
+    n_inputs_: int
+    context_: Trajectories
+
+    def predict(self, X: Any, *, u: Any = None) -> Any:
+        """Forecast: further rows for an int, one step ahead for data.
+
+        Parameters
+        ----------
+        X : int, array-like of shape (n_samples, n_features), list of these, or Horizon
+            An int asks for that many rows after the end of each training trajectory.
+            Data asks for the row after each of its rows, given the rows before. A
+            `Horizon` asks for rows after the end of a context of its own.
+        u : array-like or list of array-likes, default=None
+            Inputs, for models fitted with inputs. With data: one row for each row of
+            `X`. With an int or a Horizon: see `Horizon`.
+
+        Returns
+        -------
+        ndarray, or list of ndarrays
+            In the form of the data: 2-D for one trajectory, a list for a list, 3-D for
+            3-D. For an int or a Horizon, `n_steps` rows for each trajectory. For data
+            of n rows, ``n - min_context_ + 1`` rows, aligned with its end.
+
+        Raises
+        ------
+        ValueError
+            For a horizon that is no positive integer, and for data that is too short,
+            of another width, not finite, or without its inputs.
+
+        Warns
+        -----
+        DivergenceWarning
+            When a forecast leaves the range of floating-point numbers. The rows from
+            there on are NaN.
+        """
+        check_is_fitted(self)
+        horizon = as_horizon(X)
+        if horizon is not None:
+            if u is not None:
+                if horizon.u is not None:
+                    raise ValueError(
+                        "Inputs are needed once, got u both in the Horizon and in "
+                        "predict. Drop one of them."
+                    )
+                horizon = replace(horizon, u=u)
+            return horizon.restore(self._forecast(horizon))
+        trajectories = self._check_context(X)
+        inputs = self._check_inputs_given(u)
+        if inputs is not None:
+            inputs = check_inputs(
+                u, trajectories, who=type(self).__name__, n_inputs=self.n_inputs_
+            )
+        return trajectories.join(self._one_step(trajectories, inputs))
+
+    def forecast(self, n_steps: int, context: Any = None, u: Any = None) -> Any:
+        """Forecast the rows after the end of a context.
+
+        Parameters
+        ----------
+        n_steps : int
+            The number of rows, at least 1.
+        context : array-like or list of array-likes, default=None
+            The rows to continue, at least ``min_context_`` of them. None continues the
+            trajectories of ``fit``.
+        u : array-like or list of array-likes, default=None
+            Inputs, for models fitted with inputs: `n_steps` rows for each trajectory,
+            the first acting on the last row of the context, or
+            ``len(context) - 1 + n_steps`` rows.
+
+        Returns
+        -------
+        ndarray of shape (n_steps, n_features), or list of these, or 3-D array
+            In the form of the context.
+        """
+        return self.predict(Horizon(n_steps, context=context, u=u))
+
+    def score(self, X: Any, y: Any = None, *, u: Any = None) -> float:
+        """R² of one-step-ahead predictions, all rows pooled.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of these
+            Data to predict one step ahead.
+        y : ignored
+            For scikit-learn's signature.
+        u : array-like or list of array-likes, default=None
+            Inputs, for models fitted with inputs: one row for each row of `X`.
+
+        Returns
+        -------
+        float
+            1 is perfect; 0 is as good as each feature's mean; averaged over features.
+            See `skdyn.model_selection.forecast_scorer` for scores of whole forecasts.
+        """
+        check_is_fitted(self)
+        return one_step_r2(self, X, u, self._allow_complex)
+
+    # -- what a model's fit calls ------------------------------------------------------
+
+    def _check_fit(
+        self, X: Any, u: Any = None, *, min_rows: int = 2, reset: bool = True
+    ) -> tuple[Trajectories, Pieces | None]:
+        """Validate training data and inputs; set ``n_features_in_``, ``n_inputs_``."""
+        who = type(self).__name__
+        trajectories = check_trajectories(
+            self,
+            X,
+            reset=reset,
+            allow_complex=self._allow_complex,
+            min_rows=min_rows,
+            why_min_rows=(
+                f"{who} learns from rows and their successors, within one trajectory; "
+                f"pass longer trajectories."
+            ),
+        )
+        width = None if reset else self.n_inputs_
+        if u is None:
+            if not reset:
+                self._check_inputs_given(None)
+            self.n_inputs_ = 0
+            return trajectories, None
+        if width == 0:
+            self._check_inputs_given(u)
+        inputs = check_inputs(u, trajectories, who=who, n_inputs=width)
+        self.n_inputs_ = int(inputs[0].shape[1])
+        return trajectories, inputs
+
+    def _remember(
+        self, trajectories: Trajectories, u: Pieces | None = None, n_rows: int = 0
+    ) -> None:
+        """Keep the last rows of each training trajectory, where predict(h) starts."""
+        n_rows = n_rows or self.min_context_
+        self.context_ = trajectories.tails(n_rows)
+        self._past_inputs: np.ndarray | list[np.ndarray] | None = None
+        if u is not None:
+            ends = replace(trajectories, pieces=u).last_pieces().pieces
+            self._past_inputs = [rows[max(len(rows) - n_rows, 0) : -1].copy() for rows in ends]
+
+    # -- the bare inside ---------------------------------------------------------------
+
+    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
+        raise NotImplementedError
+
+    def _step(
+        self, state: np.ndarray, u: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        raise NotImplementedError
+
+    def _rollout(
+        self, state: np.ndarray, n_steps: int, u: np.ndarray | None
+    ) -> np.ndarray:
+        rows = []
+        for k in range(n_steps):
+            state, y = self._step(state, None if u is None else u[:, k])
+            rows.append(y)
+        return np.stack(rows, axis=1)
+
+    def _check_context(self, X: Any) -> Trajectories:
+        return check_trajectories(
+            self,
+            X,
+            reset=False,
+            allow_complex=self._allow_complex,
+            min_rows=self.min_context_,
+            why_min_rows=(
+                f"A forecast of {type(self).__name__} starts from "
+                f"{self.min_context_} row(s) of the past; pass a longer context."
+            ),
+        )
+
+    def _check_inputs_given(self, u: Any) -> Any:
+        """Raise where inputs are missing, or given to a model that has none."""
+        who = type(self).__name__
+        if u is None and self.n_inputs_:
+            raise ValueError(
+                f"{who} was fitted with {self.n_inputs_} input(s): needed u, got none. "
+                f"Pass u=... to predict, forecast or score. Searches and "
+                f"cross-validation hand u to scorers only after "
+                f"sklearn.set_config(enable_metadata_routing=True)."
+            )
+        if u is not None and not self.n_inputs_:
+            raise ValueError(
+                f"{who} was fitted without inputs, got u. Drop u, or fit a model that "
+                f"takes inputs, such as skdyn.koopman.DMDc, with fit(X, u=u)."
+            )
+        return u
+
+    def _forecast(self, horizon: Horizon) -> Any:
+        if horizon.context is None:
+            starts = self.context_
+        else:
+            starts = self._check_context(horizon.context).last_pieces()
+            if any(n < self.min_context_ for n in starts.lengths):
+                raise ValueError(
+                    f"A forecast of {type(self).__name__} starts from "
+                    f"{self.min_context_} row(s) after the last gap, got "
+                    f"{min(starts.lengths)}."
+                )
+        past, future = None, None
+        if self._check_inputs_given(horizon.u) is not None:
+            past, future = check_future_inputs(
+                horizon.u,
+                starts,
+                horizon.n_steps,
+                who=type(self).__name__,
+                n_inputs=self.n_inputs_,
+                past_allowed=horizon.context is not None,
+            )
+        if horizon.context is None:
+            past = self._past_inputs
+        states = self._begin_all(starts.pieces, past)
+        with np.errstate(all="ignore"):
+            rows = self._rollout(states, horizon.n_steps, future)
+        rows = np.ascontiguousarray(rows, dtype=self._forecast_dtype(starts.dtype))
+        _end_where_diverged(rows, type(self).__name__)
+        return rows if starts.form == "array" else starts.join(list(rows))
+
+    def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
+        return dtype
+
+    def _begin_all(self, pieces: Pieces, past: Any) -> np.ndarray:
+        """States after the ends of all contexts, those of one length in one call."""
+        if not self._uses_whole_context:
+            least = self.min_context_
+            if isinstance(pieces, np.ndarray):
+                contexts = pieces[:, -least:]
+            else:
+                contexts = np.stack([piece[-least:] for piece in pieces])
+            if past is not None:
+                past = np.stack([rows[len(rows) - least + 1 :] for rows in past])
+            return self._begin(contexts, past)
+        lengths = np.array([len(piece) for piece in pieces])
+        states: np.ndarray | None = None
+        for n in np.unique(lengths):
+            members = np.flatnonzero(lengths == n)
+            some = self._begin(
+                np.stack([pieces[i] for i in members]),
+                None if past is None else np.stack([past[i] for i in members]),
+            )
+            if states is None:
+                states = np.empty((len(lengths), *some.shape[1:]), some.dtype)
+            states[members] = some
+        assert states is not None
+        return states
+
+    def _one_step(self, trajectories: Trajectories, u: Pieces | None) -> Pieces:
+        """The row after each row that has enough history, all in one batch."""
+        least = self.min_context_
+        contexts = _windows(trajectories.pieces, least)
+        past = now = None
+        if u is not None:
+            inputs = _windows(u, least)
+            past, now = inputs[:, :-1], inputs[:, -1]
+        with np.errstate(all="ignore"):
+            _, rows = self._step(self._begin(contexts, past), now)
+        rows = rows.astype(self._forecast_dtype(trajectories.dtype), copy=False)
+        _end_where_diverged(rows[:, None], type(self).__name__)
+        if isinstance(trajectories.pieces, np.ndarray):
+            return rows.reshape(len(trajectories.pieces), -1, rows.shape[1])
+        ends = np.cumsum([n - least + 1 for n in trajectories.lengths])
+        return np.split(rows, ends[:-1])
+
+
+def _windows(pieces: Pieces, n_rows: int) -> np.ndarray:
+    """All runs of `n_rows` rows within the pieces, as one array (n, n_rows, d)."""
+    if n_rows == 1 and isinstance(pieces, np.ndarray):
+        return pieces.reshape(-1, 1, pieces.shape[2])
+    views = [
+        np.moveaxis(np.lib.stride_tricks.sliding_window_view(piece, n_rows, 0), 2, 1)
+        for piece in pieces
+    ]
+    return views[0] if len(views) == 1 else np.concatenate(views)
+
+
+def _end_where_diverged(rows: np.ndarray, who: str) -> None:
+    """Set rows (batch, n_steps, d) to NaN from the first that is not finite, and warn."""
+    with np.errstate(all="ignore"):
+        if np.isfinite(rows.sum()):
+            return
+    bad = ~np.isfinite(rows).all(axis=2)
+    hit = bad.any(axis=1)
+    if not hit.any():
+        return
+    rows[np.maximum.accumulate(bad, axis=1)] = np.nan
+    first = int(bad[hit].argmax(axis=1).min()) + 1
+    warnings.warn(
+        f"The forecast of {who} left the range of floating-point numbers at step "
+        f"{first}, for {int(hit.sum())} of {len(rows)} start(s); rows from there on are "
+        f"NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, or "
+        f"lower the rank or degree of the model.",
+        DivergenceWarning,
+        stacklevel=4,
+    )
+
+
+class _PlainTransform:
+    """``transform`` and ``fit_transform`` that scikit-learn does not wrap.
+
+    scikit-learn wraps what stands in the ``__dict__`` of a subclass of
+    TransformerMixin, and the wrapper turns a Horizon or a list into a DataFrame under
+    ``set_output``. These stand in the ``__dict__`` of a class that is none.
+    """
+
+    min_context_: int = 1
+    _allow_complex = False
+
+    if TYPE_CHECKING:
+        # Declared, not defined: set_output looks whether the subclass has the names.
+        def fit(self, X: Any, y: Any = None) -> Any: ...
+        def get_feature_names_out(self, input_features: Any = None) -> Any: ...
+
+    def transform(self, X: Any) -> Any:
+        """Transform each trajectory, or pass a forecast request on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), list of these, int or Horizon
+            The data, in any accepted form, or a forecast request.
+
+        Returns
+        -------
+        ndarray, DataFrame, list of these, or Horizon
+            In the form of `X`. A DataFrame whose time index has gaps comes out as a
+            DataFrame, so that the gaps are still seen.
+        """
+        check_is_fitted(self)
+        horizon = as_horizon(X)
+        if horizon is not None:
+            return horizon.through(self)
+        least = self.min_context_
+        trajectories = check_trajectories(
+            self,
+            X,
+            reset=False,
+            allow_complex=self._allow_complex,
+            min_rows=least,
+            why_min_rows=(
+                f"{type(self).__name__} makes one row out of {least}; pass more rows, "
+                f"or lower its parameters."
+            ),
+        )
+        if isinstance(trajectories.pieces, np.ndarray):
+            outputs: Pieces = self._transform(trajectories.pieces)
+        else:
+            outputs = [self._transform(piece) for piece in trajectories.pieces]
+        return self._wrap(trajectories, outputs, X)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """Fit, then transform the same data.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of these
+            The data, in any accepted form.
+        y : ignored
+            For scikit-learn's signature.
+        **fit_params : dict
+            Passed to ``fit``.
+
+        Returns
+        -------
+        ndarray, DataFrame, or list of these
+            In the form of `X`.
+        """
+        fitted = self.fit(X, y, **fit_params)
+        return fitted.transform(X)
+
+    def _wrap(self, trajectories: Trajectories, outputs: Pieces, X: Any) -> Any:
+        """Give outputs the form of the input, a DataFrame's index, and the mark."""
+        lost = trajectories.lost + self.min_context_ - 1
+        container = output_container(self)
+        if trajectories.n_pieces is not None and container == "default":
+            container = "pandas"
+        if container == "default" or trajectories.form == "array":
+            return mark_lost(trajectories.join(outputs), lost)
+        names = self.get_feature_names_out()
+        members = [X] if trajectories.form == "single" else X
+        frames = []
+        for member, rows, group in zip(
+            members,
+            trajectories.groups(trajectories.pieces),
+            trajectories.groups(outputs),
+            strict=True,
+        ):
+            index = None
+            if is_pandas(member):
+                stops = np.cumsum([len(piece) for piece in rows])
+                kept = [
+                    np.arange(stop - len(out), stop)
+                    for stop, out in zip(stops, group, strict=True)
+                ]
+                index = member.index[np.concatenate(kept)]
+            values = np.concatenate(group) if len(group) > 1 else group[0]
+            frame = create_frame(container, values, names, index)
+            frames.append(mark_lost(frame, lost))
+        return frames[0] if trajectories.form == "single" else frames
+
+    def inverse_transform(self, X: Any) -> Any:
+        """Bring transformed rows back, one row for each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_outputs), list of these, or 3-D array
+            Transformed rows; NaN passes through.
+
+        Returns
+        -------
+        ndarray, or list of ndarrays
+            In the form of `X`.
+
+        Raises
+        ------
+        ValueError
+            If the number of columns is not what ``transform`` gives.
+        """
+        check_is_fitted(self)
+        data = as_trajectories(X, allow_complex=self._allow_complex, allow_nan=True)
+        if data.n_features != self._n_features_out:
+            raise ValueError(
+                f"inverse_transform of {type(self).__name__} needs the "
+                f"{self._n_features_out} columns that transform gives, got "
+                f"{data.n_features}."
+            )
+        if isinstance(data.pieces, np.ndarray):
+            return self._inverse(data.pieces)
+        return data.join([self._inverse(piece) for piece in data.pieces])
+
+    @property
+    def _n_features_out(self) -> int:
+        return len(self.get_feature_names_out())  # type: ignore[attr-defined]
+
+    def _transform(self, x: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+    def _inverse(self, y: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class TransformMixin(_PlainTransform, TransformerMixin):
+    """Everything that a transformer has beside its ``fit``.
+
+    A transformer subclasses ``TransformMixin, BaseEstimator`` and writes ``fit``,
+    ``get_feature_names_out``, ``_transform(x)`` on arrays (..., n_samples, n_features)
+    and ``_inverse(y)`` on arrays (..., n_rows, n_outputs), one row out for each row in.
+    Where the inverse needs the past (differencing), it writes
+    ``inverse_forecast(Y, context)`` beside, with `context` None for the training data.
+    """

@@ -1,0 +1,114 @@
+"""What a linear model of the dynamics says about it: eigenvalues and their modes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg
+
+__all__ = ["Spectrum", "spectrum_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Eigenvalues of a linear model with their modes, in decreasing modulus.
+
+    The model says that a trajectory is a sum of modes, each growing and turning at its
+    own rate: ``x[k] = sum_j amplitudes[i, j] * eigenvalues[j] ** k * modes[j]``.
+
+    Attributes
+    ----------
+    eigenvalues : complex ndarray of shape (n_modes,)
+        Factors per step.
+    modes : complex ndarray of shape (n_modes, n_features)
+        Unit vectors; features are columns, as in the data.
+    amplitudes : complex ndarray of shape (n_trajectories, n_modes)
+        Weights of the modes in the first row of each trajectory of the last ``fit`` or
+        ``partial_fit``.
+    residuals : ndarray of shape (n_modes,)
+        Relative errors |phi(x[k+1]) - lambda phi(x[k])| / |phi(x[k])| of the
+        eigenfunctions over the training data (Colbrook & Townsend 2024): 0 where the
+        data evolves exactly as the eigenvalue says, near 1 where it is spurious. With
+        fewer pairs of rows than features every fit interpolates, and they say nothing.
+    dt : float
+        Time between rows.
+    """
+
+    eigenvalues: np.ndarray
+    modes: np.ndarray
+    amplitudes: np.ndarray
+    residuals: np.ndarray
+    dt: float
+
+    @property
+    def growth_rates(self) -> np.ndarray:
+        """log|lambda| / dt: growth (negative: decay) per unit time."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.abs(self.eigenvalues)) / self.dt
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """arg(lambda) / (2 pi dt): cycles per unit time, signed."""
+        return np.angle(self.eigenvalues) / (2 * np.pi * self.dt)
+
+    def __repr__(self) -> str:
+        n = len(self.eigenvalues)
+        if n == 0:
+            return f"Spectrum(0 modes, dt={self.dt:g})"
+        top = np.abs(self.eigenvalues[0])
+        return f"Spectrum({n} modes, largest modulus {top:.6g}, dt={self.dt:g})"
+
+
+def spectrum_of(
+    K: np.ndarray,
+    exact: np.ndarray,
+    projected: np.ndarray,
+    starts: np.ndarray,
+    before: np.ndarray,
+    after: np.ndarray,
+    dt: float,
+) -> Spectrum:
+    """Spectrum of reduced dynamics z -> z K, read out by y = z K P, or y = z L.
+
+    With K G = G Lambda, the rows b = z G evolve as b Lambda^k. Projected modes are
+    G^-1 P, exact ones Lambda^-1 G^-1 L (Tu et al. 2014, definition 1), where
+    an eigenvalue of zero has only the first.
+
+    Parameters
+    ----------
+    K : ndarray of shape (r, r)
+        Reduced one-step map.
+    exact : ndarray of shape (r, n_features)
+        L.
+    projected : ndarray of shape (r, n_features)
+        P.
+    starts : ndarray of shape (n_trajectories, r)
+        Reduced first rows.
+    before, after : ndarray of shape (k, r)
+        Rows with the moments of the reduced training pairs, for the residuals.
+    dt : float
+        Time between rows.
+
+    Returns
+    -------
+    Spectrum
+    """
+    eigenvalues, G = linalg.eig(K, check_finite=False)
+    modulus = np.abs(eigenvalues)
+    order = np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -modulus))
+    eigenvalues, G, modulus = eigenvalues[order], G[:, order], modulus[order]
+    modes = linalg.solve(G, projected.astype(complex), check_finite=False)
+    if exact is not projected:
+        nonzero = modulus > len(K) * np.finfo(float).eps * (modulus.max(initial=0.0))
+        lifted = linalg.solve(G, exact.astype(complex), check_finite=False)
+        modes[nonzero] = lifted[nonzero] / eigenvalues[nonzero, None]
+    norms = np.linalg.norm(modes, axis=1)
+    norms[norms == 0] = 1.0
+    now = before @ G
+    size = np.linalg.norm(now, axis=0)
+    residuals = np.linalg.norm(after @ G - now * eigenvalues, axis=0)
+    residuals = np.where(size > 0, residuals / np.where(size > 0, size, 1.0), np.inf)
+    return Spectrum(
+        eigenvalues, modes / norms[:, None], (starts @ G) * norms, residuals, dt
+    )

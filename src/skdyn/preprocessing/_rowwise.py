@@ -1,0 +1,177 @@
+"""Any scikit-learn transformer that works row by row, inside a forecasting pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.validation import check_is_fitted
+
+from skdyn.base import TransformMixin
+from skdyn.utils._sklearn import is_frame
+from skdyn.utils._trajectories import check_trajectories
+
+__all__ = ["RowWise"]
+
+
+class RowWise(TransformMixin, BaseEstimator):
+    """Let a scikit-learn transformer work on trajectories and pass forecasts back.
+
+    The transformer is fitted on the rows of all trajectories together and applied to
+    each trajectory. ``skdyn.pipeline.Pipeline`` wraps foreign steps in it unasked; in a
+    stock ``sklearn.pipeline.Pipeline``, write it yourself.
+
+    Parameters
+    ----------
+    transformer : transformer
+        It has ``transform`` and ``inverse_transform``, and gives one dense row for each
+        row: StandardScaler, PCA, QuantileTransformer, FunctionTransformer with
+        ``inverse_func``.
+
+    Attributes
+    ----------
+    transformer_ : transformer
+        The fitted clone.
+    min_context_ : int
+        Rows in for one row out: 1.
+    n_features_in_ : int
+        Number of features in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where `X` has string column names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from skdyn.koopman import DMD
+    >>> from skdyn.preprocessing import RowWise
+    >>> X = 100 * 0.9 ** np.arange(20)[:, None]
+    >>> make_pipeline(RowWise(StandardScaler(with_mean=False)), DMD()).fit(X).predict(1)
+    array([[12.15766546]])
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        self.transformer = transformer
+
+    def fit(self, X: Any, y: Any = None) -> RowWise:
+        """Fit the transformer on all rows together.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features), or list of these
+            Training trajectories.
+        y : ignored
+            For scikit-learn's signature.
+
+        Returns
+        -------
+        RowWise
+            The transformer itself.
+
+        Raises
+        ------
+        TypeError
+            If the transformer has no way back.
+        """
+        check_way_back(self.transformer)
+        trajectories = check_trajectories(self, X, reset=True)
+        # A DataFrame is handed on as it is, so that the transformer knows the names.
+        rows = X if is_frame(X) else trajectories.rows()
+        self.transformer_ = clone(self.transformer).fit(rows)
+        width = self._apply(trajectories.pieces[0][:1]).shape[1]
+        if hasattr(self.transformer_, "get_feature_names_out"):
+            self._names = np.asarray(
+                self.transformer_.get_feature_names_out(self._input_names())
+            )
+        else:
+            prefix = type(self.transformer_).__name__.lower()
+            self._names = np.array([f"{prefix}{j}" for j in range(width)], dtype=object)
+        return self
+
+    def _input_names(self) -> Any:
+        if hasattr(self, "feature_names_in_"):
+            return self.feature_names_in_
+        return [f"x{j}" for j in range(self.n_features_in_)]
+
+    def _apply(self, rows: np.ndarray) -> np.ndarray:
+        out = self.transformer_.transform(self._named(rows))
+        if hasattr(out, "toarray"):
+            raise TypeError(
+                f"RowWise needs a transformer with dense output, got a sparse matrix "
+                f"from {type(self.transformer_).__name__}. Set sparse_output=False."
+            )
+        return np.asarray(out)
+
+    def _named(self, rows: np.ndarray) -> Any:
+        """Rows as the transformer saw them in fit: with names if it had them."""
+        if not hasattr(self.transformer_, "feature_names_in_"):
+            return rows
+        import pandas as pd
+
+        return pd.DataFrame(rows, columns=self.transformer_.feature_names_in_)
+
+    def _transform(self, x: np.ndarray) -> np.ndarray:
+        rows = self._apply(x.reshape(-1, x.shape[-1]))
+        return rows.reshape(*x.shape[:-1], rows.shape[1])
+
+    def _inverse(self, y: np.ndarray) -> np.ndarray:
+        rows = y.reshape(-1, y.shape[-1])
+        finite = np.isfinite(rows).all(axis=1)
+        back = np.full((len(rows), self.n_features_in_), np.nan, dtype=rows.dtype)
+        if finite.any():
+            # The rows after a divergence are NaN, which few transformers accept.
+            back[finite] = np.asarray(self.transformer_.inverse_transform(rows[finite]))
+        return back.reshape(*y.shape[:-1], self.n_features_in_)
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns, as the transformer gives them.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the features; None takes those of ``fit``.
+
+        Returns
+        -------
+        ndarray of str
+        """
+        check_is_fitted(self)
+        if input_features is None or not hasattr(
+            self.transformer_, "get_feature_names_out"
+        ):
+            return self._names
+        return np.asarray(self.transformer_.get_feature_names_out(input_features))
+
+
+def check_way_back(transformer: Any, name: str | None = None) -> None:
+    """Raise TypeError, naming the step, unless forecasts can come back through it."""
+    kind = type(transformer).__name__
+    step = f"Step {name!r} ({kind})" if name else kind
+    if not hasattr(transformer, "transform"):
+        raise TypeError(f"{step} needs a transform method to stand before a forecaster.")
+    if not hasattr(transformer, "inverse_transform"):
+        raise TypeError(
+            f"{step} has no inverse_transform, so a forecast cannot come back to the "
+            f"original units. Use a transformer that has one (StandardScaler, PCA, "
+            f"QuantileTransformer, FunctionTransformer with inverse_func), or apply "
+            f"{kind} to the data before the pipeline."
+        )
+    if isinstance(transformer, SelectorMixin):
+        raise TypeError(
+            f"{step} drops columns, which its inverse_transform fills with zeros: a "
+            f"forecast of them would be made up. Select the columns before the "
+            f"pipeline."
+        )
+    if (
+        isinstance(transformer, FunctionTransformer)
+        and transformer.func is not None
+        and transformer.inverse_func is None
+    ):
+        raise TypeError(
+            f"{step} has a func but no inverse_func, which scikit-learn inverts by the "
+            f"identity. Pass FunctionTransformer(func, inverse_func=...)."
+        )

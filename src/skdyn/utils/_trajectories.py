@@ -1,0 +1,594 @@
+"""The door: every accepted form of data becomes `Trajectories`, or a clear error.
+
+A trajectory is an array-like of shape (n_samples, n_features), rows in time order.
+Several trajectories are a list or tuple of such, or one array of shape
+(n_trajectories, n_samples, n_features). What comes in as one form goes out as the
+same form: `Trajectories.join` is the way back.
+
+Two facts travel beside the numbers:
+
+* *cuts*: a pandas DataFrame whose time index has a gap is several pieces, between
+  which no pair of rows is ever formed;
+* *lost*: the number of leading rows by which transformers have shortened every piece,
+  so that inputs `u`, which still have all rows, can be aligned by their last row. An
+  array carries it in the metadata of its dtype, which slicing, pickling and caching
+  keep and which costs nothing; a pandas DataFrame carries it in ``attrs``. Where it
+  gets lost on the way, `u` of another length is refused, never misaligned.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.utils import check_array
+from sklearn.utils.validation import validate_data
+
+from skdyn.utils._sklearn import is_frame, is_pandas
+
+__all__ = [
+    "Trajectories",
+    "as_trajectories",
+    "check_inputs",
+    "check_times",
+    "check_trajectories",
+    "is_scalar",
+    "mark_lost",
+]
+
+Pieces = Sequence[np.ndarray] | np.ndarray
+Form = Literal["single", "list", "array"]
+
+_LOST = "skdyn_lost_rows"
+# A step in a time index longer than this many median steps is a gap. Calendar months
+# (28 to 31 days) stay well below it, one missing row (2 steps) above.
+_GAP = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectories:
+    """Validated trajectories and the form that they came in.
+
+    Attributes
+    ----------
+    pieces : sequence of arrays (n_i, d), or one array (B, n, d)
+        What has no gap in time. There are as many as trajectories, unless gaps cut.
+    form : {"single", "list", "array"}
+        A 2-D array-like, a list of them, or a 3-D array.
+    lost : int
+        Rows that transformers have taken off the start of every piece.
+    n_pieces : tuple of int or None
+        Pieces of each trajectory; None where each is one piece.
+    index : tuple or None
+        The row labels of each trajectory where they came in pandas DataFrames.
+    """
+
+    pieces: Pieces
+    form: Form
+    lost: int = 0
+    n_pieces: tuple[int, ...] | None = None
+    index: tuple[Any, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.pieces) if self.n_pieces is None else len(self.n_pieces)
+
+    @property
+    def n_features(self) -> int:
+        return int(self.pieces[0].shape[1])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.pieces[0].dtype
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each piece."""
+        return [len(piece) for piece in self.pieces]
+
+    def rows(self) -> np.ndarray:
+        """All rows of all pieces, one below the other: a view where it can be."""
+        if isinstance(self.pieces, np.ndarray):
+            return self.pieces.reshape(-1, self.pieces.shape[2])
+        return self.pieces[0] if len(self.pieces) == 1 else np.concatenate(self.pieces)
+
+    def split(self, rows: np.ndarray) -> Pieces:
+        """Cut what has one row for each of `rows` back into pieces."""
+        if isinstance(self.pieces, np.ndarray):
+            return rows.reshape(*self.pieces.shape[:2], *rows.shape[1:])
+        return np.split(rows, np.cumsum(self.lengths)[:-1])
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """All rows that have a successor, and their successors; none across pieces."""
+        if isinstance(self.pieces, np.ndarray):
+            x, y, d = self.pieces[:, :-1], self.pieces[:, 1:], self.n_features
+            return x.reshape(-1, d), y.reshape(-1, d)
+        if len(self.pieces) == 1:
+            return self.pieces[0][:-1], self.pieces[0][1:]
+        return (
+            np.concatenate([piece[:-1] for piece in self.pieces]),
+            np.concatenate([piece[1:] for piece in self.pieces]),
+        )
+
+    def groups(self, pieces: Pieces) -> list[list[np.ndarray]]:
+        """`pieces` grouped by the trajectory that each belongs to."""
+        if self.n_pieces is None:
+            return [[piece] for piece in pieces]
+        stops = np.cumsum(self.n_pieces)
+        return [
+            list(pieces[b - n : b]) for n, b in zip(self.n_pieces, stops, strict=True)
+        ]
+
+    def join(self, outputs: Pieces) -> Any:
+        """Give what was computed for each piece the form that the data came in."""
+        if self.form == "array":
+            return outputs if isinstance(outputs, np.ndarray) else np.stack(outputs)
+        whole = [
+            group[0] if len(group) == 1 else np.concatenate(group)
+            for group in self.groups(outputs)
+        ]
+        return whole[0] if self.form == "single" else whole
+
+    def last_pieces(self) -> Trajectories:
+        """The last piece of each trajectory: what a forecast continues."""
+        if self.n_pieces is None:
+            return self
+        ends = [group[-1] for group in self.groups(self.pieces)]
+        return replace(self, pieces=ends, n_pieces=None, index=None)
+
+    def tails(self, n_rows: int) -> Trajectories:
+        """Copies of the last `n_rows` rows of each trajectory."""
+        last = self.last_pieces()
+        if isinstance(last.pieces, np.ndarray):
+            pieces: Pieces = last.pieces[:, -n_rows:].copy()
+        else:
+            pieces = [piece[-n_rows:].copy() for piece in last.pieces]
+        return replace(last, pieces=pieces, lost=0, index=None)
+
+
+def is_scalar(X: Any) -> bool:
+    """Tell whether `X` is a single number (or a bool): a horizon, not data."""
+    if isinstance(X, (numbers.Number, np.generic)):
+        return True
+    return isinstance(X, np.ndarray) and X.ndim == 0
+
+
+def mark_lost(container: Any, lost: int) -> Any:
+    """Note on an array or pandas DataFrame that `lost` leading rows were taken off."""
+    if isinstance(container, (list, tuple)):
+        return [mark_lost(each, lost) for each in container]
+    if isinstance(container, np.ndarray):
+        plain = np.dtype(container.dtype.type)
+        marked = np.dtype(plain, metadata={_LOST: int(lost)}) if lost else plain
+        return container.view(marked)
+    if is_pandas(container):
+        container.attrs[_LOST] = int(lost)
+    return container
+
+
+def _lost(container: Any) -> int:
+    if isinstance(container, np.ndarray):
+        return int((container.dtype.metadata or {}).get(_LOST, 0))
+    return int(container.attrs.get(_LOST, 0)) if is_pandas(container) else 0
+
+
+def as_trajectories(
+    X: Any,
+    *,
+    name: str = "X",
+    allow_complex: bool = False,
+    allow_nan: bool = False,
+    min_rows: int = 1,
+    why_min_rows: str = "",
+) -> Trajectories:
+    """Validate data of any accepted form.
+
+    Parameters
+    ----------
+    X : array-like, or list of array-likes
+        The data.
+    name : str
+        What messages call it.
+    allow_complex, allow_nan : bool
+        Whether complex numbers, and NaN or infinity, may pass.
+    min_rows : int
+        The least rows that every piece must have.
+    why_min_rows : str
+        The rest of the message when one has less: who needs them, what to do.
+
+    Returns
+    -------
+    Trajectories
+
+    Raises
+    ------
+    ValueError
+        For 1-D series, wrong dimensions, ragged widths, NaN, or too few rows; the
+        message says what was needed, what was got and what to do.
+    TypeError
+        For sparse matrices and values that are no numbers.
+    """
+    form, members = _members(X, name)
+    where = _naming(name, form)
+    lost, pieces, n_pieces, index = [], [], [], []
+    checked: Pieces
+    if form == "array":
+        checked = _check_3d(members, name, allow_complex)
+        lost.append(_lost(members))
+    else:
+        for i, member in enumerate(members):
+            array = _check_2d(member, where(i), allow_complex)
+            cuts = _gaps(member, where(i))
+            lost.append(_lost(member))
+            pieces.extend(np.split(array, cuts) if cuts else [array])
+            n_pieces.append(len(cuts) + 1)
+            index.append(member.index if is_pandas(member) else None)
+        widths = {piece.shape[1] for piece in pieces}
+        if len(widths) > 1:
+            raise ValueError(
+                f"All trajectories in {name} need the same features (columns), got "
+                f"trajectories with {sorted(widths)} columns. Select the same columns "
+                f"in each."
+            )
+        if len(pieces) > 1:
+            common = np.result_type(*pieces)
+            pieces = [piece.astype(common, copy=False) for piece in pieces]
+        checked = pieces
+    trajectories = Trajectories(
+        checked,
+        form,
+        lost[0] if len(set(lost)) == 1 else 0,
+        tuple(n_pieces) if any(n > 1 for n in n_pieces) else None,
+        tuple(index) if any(i is not None for i in index) else None,
+    )
+    _check_lengths(trajectories, where, min_rows, why_min_rows)
+    if not allow_nan:
+        _check_finite(trajectories, members, where)
+    return trajectories
+
+
+def check_trajectories(estimator: Any, X: Any, *, reset: bool, **kwargs: Any) -> Any:
+    """`as_trajectories`, with the widths and names of features kept on `estimator`.
+
+    With `reset` (in ``fit``) they are stored as ``n_features_in_`` and
+    ``feature_names_in_``; without, they are compared. Names are asked of DataFrames and
+    of single arrays, as scikit-learn does; of several arrays only the width is.
+    """
+    trajectories = as_trajectories(X, **kwargs)
+    members = [X] if trajectories.form == "single" else list(X)
+    frames = [member for member in members if is_frame(member)]
+    if reset or frames or trajectories.form == "single":
+        shown = frames or [trajectories.pieces[0]]
+        for i, member in enumerate(shown):
+            validate_data(
+                estimator, member, reset=reset and i == 0, skip_check_array=True
+            )
+    if trajectories.n_features != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {trajectories.n_features} features, but "
+            f"{type(estimator).__name__} is expecting {estimator.n_features_in_} "
+            f"features as input."
+        )
+    return trajectories
+
+
+def check_inputs(
+    u: Any, trajectories: Trajectories, *, who: str, n_inputs: int | None = None
+) -> Pieces:
+    """Validate inputs that go with every row of `trajectories`, piece by piece.
+
+    Inputs have one row for each row of X. Where transformers have shortened X, inputs
+    of the full length are aligned by their last row.
+
+    Parameters
+    ----------
+    u : array-like, or list of array-likes
+        In the form of X, with columns of their own.
+    trajectories : Trajectories
+        What they go with.
+    who : str
+        The estimator's name, for messages.
+    n_inputs : int or None
+        The number of columns needed; None where any will do.
+
+    Returns
+    -------
+    sequence of arrays, or one 3-D array
+        For each piece, as many rows as the piece.
+    """
+    inputs = as_trajectories(u, name="u")
+    _check_same_count(inputs, trajectories, "u")
+    _check_n_inputs(inputs, n_inputs, who)
+    lost = trajectories.lost
+    where = _naming("u", inputs.form)
+    groups = trajectories.groups(trajectories.pieces)
+    # The inputs of one trajectory are whole, whatever gaps their own index has.
+    whole = [
+        np.concatenate(g) if len(g) > 1 else g[0] for g in inputs.groups(inputs.pieces)
+    ]
+    aligned: list[np.ndarray] = []
+    for i, (rows, group) in enumerate(zip(whole, groups, strict=True)):
+        lengths = np.array([len(piece) for piece in group])
+        if len(rows) == lengths.sum():
+            aligned.extend(np.split(rows, np.cumsum(lengths)[:-1]))
+        elif lost and len(rows) == (lengths + lost).sum():
+            parts = np.split(rows, np.cumsum(lengths + lost)[:-1])
+            aligned.extend(part[lost:] for part in parts)
+        else:
+            shortened = f" (shortened by {lost} rows from its start)" if lost else ""
+            raise ValueError(
+                f"{who} needs one row of inputs for each row of X: needed "
+                f"{lengths.sum()} rows in {where(i)}, to go with X{shortened}, got "
+                f"{len(rows)}. Pass inputs with as many rows as the data, row k acting "
+                f"between rows k and k+1."
+            )
+    return np.stack(aligned) if isinstance(trajectories.pieces, np.ndarray) else aligned
+
+
+def check_future_inputs(
+    u: Any,
+    trajectories: Trajectories,
+    n_steps: int,
+    *,
+    who: str,
+    n_inputs: int,
+    past_allowed: bool,
+) -> tuple[Pieces | None, np.ndarray]:
+    """Validate the inputs of a forecast.
+
+    Returns
+    -------
+    past : sequence of arrays, or None
+        The inputs of all context rows but the last, where they were given.
+    future : array of shape (n_trajectories, n_steps, n_inputs)
+        The first row acts on the last row of the context.
+    """
+    inputs = as_trajectories(u, name="u")
+    _check_same_count(inputs, trajectories, "u")
+    _check_n_inputs(inputs, n_inputs, who)
+    where = _naming("u", inputs.form)
+    whole = [
+        np.concatenate(g) if len(g) > 1 else g[0] for g in inputs.groups(inputs.pieces)
+    ]
+    lengths = [len(piece) + trajectories.lost for piece in trajectories.pieces]
+    longs = [
+        past_allowed and len(rows) == n - 1 + n_steps
+        for rows, n in zip(whole, lengths, strict=True)
+    ]
+    for i, (rows, n, long) in enumerate(zip(whole, lengths, longs, strict=True)):
+        if len(rows) != n_steps and not long:
+            or_past = (
+                f", or {n - 1 + n_steps} where the inputs of the {n} context rows come "
+                f"along"
+                if past_allowed
+                else ""
+            )
+            raise ValueError(
+                f"{who} needs inputs for {n_steps} forecast steps: needed {n_steps} "
+                f"rows in {where(i)}{or_past}, got {len(rows)}. The first row acts on "
+                f"the last row of the context."
+            )
+    future = np.stack([rows[-n_steps:] for rows in whole])
+    if not all(longs):
+        return None, future
+    return [rows[trajectories.lost : -n_steps] for rows in whole], future
+
+
+def check_times(t: Any, trajectories: Trajectories) -> list[np.ndarray]:
+    """Validate times: one 1-D strictly increasing array for each trajectory.
+
+    Parameters
+    ----------
+    t : array-like of shape (n_samples,), or a list of them (or one array of shape
+        (n_trajectories, n_samples)) for several trajectories
+        Times, in the unit in which rates and frequencies are to be given.
+    trajectories : Trajectories
+        What they go with.
+
+    Returns
+    -------
+    list of arrays of shape (n_i,)
+        One for each piece, float64.
+    """
+    members = [t] if trajectories.form == "single" else t
+    if np.ndim(members[0]) != 1 or len(members) != len(trajectories):
+        raise ValueError(
+            f"t needs one 1-D array of times for each of {len(trajectories)} "
+            f"trajectories, got {len(members)} of {np.ndim(members[0])} dimensions. "
+            f"Pass t[:, 0] of a column, or a list with an array for each trajectory."
+        )
+    where = _naming("t", trajectories.form)
+    times: list[np.ndarray] = []
+    for i, (member, group) in enumerate(
+        zip(members, trajectories.groups(trajectories.pieces), strict=True)
+    ):
+        clock = np.asarray(member, dtype=np.float64)
+        lengths = [len(piece) for piece in group]
+        if len(clock) != sum(lengths):
+            raise ValueError(
+                f"{where(i)} needs a time for each of {sum(lengths)} rows, got "
+                f"{len(clock)}. Cut t as X was cut."
+            )
+        bad = np.flatnonzero(~(np.diff(clock) > 0))
+        if not np.isfinite(clock).all() or bad.size:
+            row = int(bad[0]) + 1 if bad.size else int(np.isnan(clock).argmax())
+            raise ValueError(
+                f"{where(i)} needs finite, strictly increasing times, got "
+                f"{clock[row]} at row {row}. Sort the rows and drop repeated times."
+            )
+        times.extend(np.split(clock, np.cumsum(lengths)[:-1]))
+    return times
+
+
+def _members(X: Any, name: str) -> tuple[Form, Any]:
+    """Tell the form of `X`, and give what has to be checked one by one."""
+    if isinstance(X, (list, tuple)):
+        if len(X) == 0:
+            raise ValueError(
+                f"{name} needs at least one trajectory, got an empty "
+                f"{type(X).__name__}, that is 0 sample(s)."
+            )
+        n_dim = _n_dim(X[0])
+        if n_dim == 2:
+            return "list", X
+        if n_dim == 1 and not isinstance(X[0], (list, tuple)):
+            raise ValueError(
+                f"{name} needs trajectories of shape (n_samples, n_features), got a "
+                f"list of 1-D series. Reshape your data: pass "
+                f"[x[:, None] for x in {name}], or np.asarray({name}) where each "
+                f"element is one row."
+            )
+        if n_dim > 2:
+            raise ValueError(
+                f"{name} needs a list of 2-D trajectories, got a list of arrays of "
+                f"{n_dim} dimensions. Concatenate 3-D arrays into one."
+            )
+    n_dim = _n_dim(X)
+    if n_dim == 1:
+        raise ValueError(
+            f"{name} needs a trajectory of shape (n_samples, n_features): expected 2D "
+            f"array, got a 1-D series. Reshape your data: pass x[:, None] for one "
+            f"feature (one column)."
+        )
+    return ("array", X) if n_dim == 3 else ("single", [X])
+
+
+def _n_dim(X: Any) -> int:
+    return len(X.shape) if hasattr(X, "shape") else np.asarray(X).ndim
+
+
+def _naming(name: str, form: Form) -> Callable[[int], str]:
+    return (lambda i: name) if form == "single" else (lambda i: f"{name}[{i}]")
+
+
+def _check_2d(member: Any, name: str, allow_complex: bool) -> np.ndarray:
+    """One trajectory as a 2-D array of a floating-point type, NaN allowed."""
+    if allow_complex and getattr(np.asarray(member), "dtype", None) is not None:
+        array = np.asarray(member)
+        if array.dtype.kind == "c":
+            # check_array refuses complex numbers; what it would check is real here.
+            check_array(array.real, ensure_all_finite=False, input_name=name)
+            kind = np.complex64 if array.dtype == np.complex64 else np.complex128
+            return array.astype(kind, copy=False).view(np.dtype(kind))
+    array = check_array(
+        member,
+        dtype=[np.float64, np.float32],
+        ensure_all_finite=False,
+        ensure_min_samples=0,
+        input_name=name,
+    )
+    return array.view(np.dtype(array.dtype.type))
+
+
+def _check_3d(X: Any, name: str, allow_complex: bool) -> np.ndarray:
+    array = np.asarray(X)
+    if len(array) == 0:
+        raise ValueError(f"{name} needs at least one trajectory, got 0 sample(s).")
+    if array.shape[2] == 0:
+        raise ValueError(f"{name} needs at least one feature, got shape {array.shape}.")
+    rows = _check_2d(array.reshape(-1, array.shape[2]), name, allow_complex)
+    return rows.reshape(array.shape)
+
+
+def _check_lengths(
+    trajectories: Trajectories, where: Callable[[int], str], least: int, why: str
+) -> None:
+    for i, n in enumerate(trajectories.lengths):
+        if n >= max(least, 1):
+            continue
+        if trajectories.n_pieces is None:
+            label, hint = where(i), ""
+        else:
+            label = f"Piece {i}, cut from a DataFrame at the gaps in its time index,"
+            hint = " To ignore the gaps, pass df.reset_index(drop=True)."
+        reason = f" {why}" if why else " Pass more rows."
+        raise ValueError(
+            f"{label} has {n} sample(s) (rows), but at least {max(least, 1)} are "
+            f"needed.{reason}{hint}"
+        )
+
+
+def _check_finite(
+    trajectories: Trajectories, members: Any, where: Callable[[int], str]
+) -> None:
+    """Raise at the first NaN or infinity, naming its row and column."""
+    rows = trajectories.rows() if trajectories.form == "array" else None
+    for block in [rows] if rows is not None else trajectories.pieces:
+        # The sum is finite unless an entry is not (or it overflows): one pass without
+        # a temporary in the usual case.
+        with np.errstate(all="ignore"):
+            if np.isfinite(block.sum()) or np.isfinite(block).all():
+                continue
+        break
+    else:
+        return
+    for i, group in enumerate(trajectories.groups(trajectories.pieces)):
+        whole = np.concatenate(group)
+        bad = ~np.isfinite(whole)
+        if not bad.any():
+            continue
+        row, column = np.unravel_index(bad.argmax(), bad.shape)
+        value = "NaN" if np.isnan(whole[row, column]) else "inf"
+        frame = members[i] if is_frame(members[i]) else None
+        label = repr(frame.columns[column]) if frame is not None else str(column)
+        raise ValueError(
+            f"{where(i)} contains NaN or inf: {value} at row {row}, column {label}. "
+            f"Finite rows are needed: cut the recording there into several "
+            f"trajectories (a list), or fill the gap before."
+        )
+
+
+def _gaps(member: Any, name: str) -> list[int]:
+    """Row positions at which the time index of a pandas DataFrame jumps."""
+    if not is_pandas(member) or len(member) < 3:
+        return []
+    index = member.index
+    kind = getattr(index, "inferred_type", "")
+    if kind not in ("datetime64", "datetime", "timedelta64", "timedelta", "period"):
+        return []
+    if kind == "period":
+        stamps = index.asi8
+    else:
+        stamps = index.to_numpy().astype("int64")
+    steps = np.diff(stamps)
+    if (steps <= 0).any():
+        row = int(np.argmax(steps <= 0)) + 1
+        raise ValueError(
+            f"{name} needs rows in time order, got a time index that does not increase "
+            f"at row {row}. Sort with df.sort_index() and drop repeated times."
+        )
+    cuts = np.flatnonzero(steps > _GAP * np.median(steps)) + 1
+    if cuts.size and kind != "period":
+        # Uneven steps that follow a calendar rule, such as business days, are no gaps.
+        import pandas as pd
+
+        if index.freq is not None or pd.infer_freq(index) is not None:
+            return []
+    return [int(cut) for cut in cuts]
+
+
+def _check_same_count(other: Trajectories, trajectories: Trajectories, name: str) -> None:
+    if len(other) != len(trajectories) or (
+        (other.form == "single") != (trajectories.form == "single")
+    ):
+        raise ValueError(
+            f"{name} needs the form of X: needed {_describe(trajectories)}, got "
+            f"{_describe(other)}. Pass one array of inputs for each trajectory."
+        )
+
+
+def _describe(trajectories: Trajectories) -> str:
+    if trajectories.form == "single":
+        return "one 2-D array"
+    kind = "a list" if trajectories.form == "list" else "a 3-D array"
+    return f"{kind} of {len(trajectories)} trajectories"
+
+
+def _check_n_inputs(inputs: Trajectories, n_inputs: int | None, who: str) -> None:
+    if n_inputs is not None and inputs.n_features != n_inputs:
+        raise ValueError(
+            f"{who} needs {n_inputs} input columns in u, as in fit, got "
+            f"{inputs.n_features}."
+        )
