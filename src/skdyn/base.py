@@ -106,8 +106,8 @@ class Horizon:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         raise TypeError(
             "A Horizon (a forecast request) reached a step that expected an array: a "
-            "transformer that is not skdyn's cannot pass it on. Build the pipeline with "
-            "skdyn.pipeline.make_pipeline, or wrap the step in "
+            "transformer that is not skdyn's cannot pass it on. Build the pipeline "
+            "with skdyn.pipeline.make_pipeline, or wrap the step in "
             "skdyn.preprocessing.RowWise."
         )
 
@@ -143,7 +143,9 @@ def as_horizon(request: Any) -> Horizon | None:
     """Return the Horizon that a number or a Horizon stands for; None for data."""
     if isinstance(request, Horizon):
         return request
-    return Horizon(request) if is_scalar(request) else None
+    if not is_scalar(request):
+        return None
+    return Horizon(request.item() if isinstance(request, np.ndarray) else request)
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,9 +262,10 @@ class ForecasterMixin:
     batched over trajectories.
     """
 
-    # Inputs reach every stage of a Pipeline or search when routing is enabled.
+    # Inputs reach every stage of a Pipeline or search when routing is enabled. A stock
+    # Pipeline's score always offers sample_weight, which needs to be known to be unused.
     __metadata_request__predict = {"u": True}
-    __metadata_request__score = {"u": True}
+    __metadata_request__score = {"u": True, "sample_weight": None}
 
     min_context_: int = 1
     # Whether complex trajectories are accepted, and whether all rows of a context
@@ -407,7 +410,9 @@ class ForecasterMixin:
         self._past_inputs: np.ndarray | list[np.ndarray] | None = None
         if u is not None:
             ends = replace(trajectories, pieces=u).last_pieces().pieces
-            self._past_inputs = [rows[max(len(rows) - n_rows, 0) : -1].copy() for rows in ends]
+            self._past_inputs = [
+                rows[max(len(rows) - n_rows, 0) : -1].copy() for rows in ends
+            ]
 
     # -- the bare inside ---------------------------------------------------------------
 
@@ -502,10 +507,10 @@ class ForecasterMixin:
             if past is not None:
                 past = np.stack([rows[len(rows) - least + 1 :] for rows in past])
             return self._begin(contexts, past)
-        lengths = np.array([len(piece) for piece in pieces])
+        lengths = [len(piece) for piece in pieces]
         states: np.ndarray | None = None
-        for n in np.unique(lengths):
-            members = np.flatnonzero(lengths == n)
+        for n in sorted(set(lengths)):
+            members = [i for i, length in enumerate(lengths) if length == n]
             some = self._begin(
                 np.stack([pieces[i] for i in members]),
                 None if past is None else np.stack([past[i] for i in members]),
@@ -546,7 +551,7 @@ def _windows(pieces: Pieces, n_rows: int) -> np.ndarray:
 
 
 def _end_where_diverged(rows: np.ndarray, who: str) -> None:
-    """Set rows (batch, n_steps, d) to NaN from the first that is not finite, and warn."""
+    """Set rows (batch, n_steps, d) to NaN from the first not finite, and warn."""
     with np.errstate(all="ignore"):
         if np.isfinite(rows.sum()):
             return
@@ -558,8 +563,8 @@ def _end_where_diverged(rows: np.ndarray, who: str) -> None:
     first = int(bad[hit].argmax(axis=1).min()) + 1
     warnings.warn(
         f"The forecast of {who} left the range of floating-point numbers at step "
-        f"{first}, for {int(hit.sum())} of {len(rows)} start(s); rows from there on are "
-        f"NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, or "
+        f"{first}, for {int(hit.sum())} of {len(rows)} start(s); rows from there on "
+        f"are NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, or "
         f"lower the rank or degree of the model.",
         DivergenceWarning,
         stacklevel=4,
@@ -700,7 +705,7 @@ class _PlainTransform:
 
     @property
     def _n_features_out(self) -> int:
-        return len(self.get_feature_names_out())  # type: ignore[attr-defined]
+        return len(self.get_feature_names_out())
 
     def _transform(self, x: np.ndarray) -> np.ndarray:
         raise NotImplementedError

@@ -52,7 +52,12 @@ def _ends_in_scorer(pipeline: Pipeline) -> bool:
 
 
 def _is_forecaster(step: Any) -> bool:
-    return isinstance(step, ForecasterMixin) or hasattr(step, "forecast")
+    if hasattr(step, "estimator"):
+        # A search forecasts if what it searches over does.
+        return _is_forecaster(step.estimator)
+    if isinstance(step, Pipeline):
+        return _is_forecaster(step.steps[-1][1])
+    return isinstance(step, ForecasterMixin)
 
 
 def _is_native(step: Any) -> bool:
@@ -101,6 +106,8 @@ class Pipeline(_stock.Pipeline):
     >>> bool(np.abs(forecast - truth).max() < 1e-9)
     True
     """
+
+    steps: list[tuple[str, Any]]
 
     def fit(self, X: Any, y: Any = None, *, u: Any = None, **params: Any) -> Pipeline:
         """Fit all transformers in turn, then the forecaster.
@@ -170,10 +177,11 @@ class Pipeline(_stock.Pipeline):
             if step is None or step == "passthrough" or _is_native(step):
                 wrapped.append((name, step))
             elif i == last and not hasattr(step, "transform"):
+                _check_not_stock(step, name)
                 wrapped.append((name, step))
             else:
                 _check_foreign(step, name)
-                wrapped.append((name, RowWise(step)))
+                wrapped.append((name, _wrap(step)))
         inner = _stock.Pipeline(
             wrapped,
             transform_input=self.transform_input,
@@ -216,6 +224,25 @@ class Pipeline(_stock.Pipeline):
         check_is_fitted(self)
         steps = self._fitted_steps if with_final else self._fitted_steps[:-1]
         return (step for _, step in steps if step not in (None, "passthrough"))
+
+    def set_output(self, *, transform: Any = None) -> Pipeline:
+        """Set what ``transform`` gives, for all steps.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            The container; None leaves it.
+
+        Returns
+        -------
+        Pipeline
+            The pipeline itself.
+        """
+        super().set_output(transform=transform)
+        for _, step in getattr(self, "_fitted_steps", []):
+            if isinstance(step, RowWise):
+                step.set_output(transform=transform)
+        return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_fitted_steps")
@@ -389,14 +416,24 @@ def _needs_past(step: Any) -> bool:
     return hasattr(step, "inverse_forecast")
 
 
+def _wrap(step: Any) -> RowWise:
+    wrapped = RowWise(step)
+    config = getattr(step, "_sklearn_output_config", {})
+    return wrapped.set_output(transform=config.get("transform"))
+
+
 def _check_foreign(step: Any, name: str) -> None:
     check_way_back(step, name)
-    nested = getattr(step, "steps", [])
-    if any(isinstance(each, TransformMixin) for _, each in nested):
+    _check_not_stock(step, name)
+
+
+def _check_not_stock(step: Any, name: str) -> None:
+    nested = [] if isinstance(step, Pipeline) else getattr(step, "steps", [])
+    if any(isinstance(each, (TransformMixin, ForecasterMixin)) for _, each in nested):
         raise TypeError(
-            f"Step {name!r} is a stock scikit-learn Pipeline of skdyn's transformers, "
-            f"which does not work row by row. Build it with "
-            f"skdyn.pipeline.make_pipeline."
+            f"Step {name!r} is a stock scikit-learn Pipeline of skdyn's estimators, "
+            f"which works in other units than the data's. Build it with "
+            f"skdyn.pipeline.make_pipeline, or put its steps in this pipeline."
         )
 
 

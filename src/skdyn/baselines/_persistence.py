@@ -43,6 +43,8 @@ class Persistence(ForecasterMixin, BaseEstimator):
            [4.]])
     """
 
+    _parameter_constraints: dict = {}
+
     def fit(self, X: Any, y: Any = None) -> Persistence:
         """Remember the last row of each trajectory.
 
@@ -62,11 +64,15 @@ class Persistence(ForecasterMixin, BaseEstimator):
         self._remember(trajectories)
         return self
 
-    def _begin(self, contexts: np.ndarray, u: None) -> np.ndarray:
+    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
         return contexts[:, -1]
 
-    def _step(self, state: np.ndarray, u: None) -> tuple[np.ndarray, np.ndarray]:
+    def _step(
+        self, state: np.ndarray, u: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         return state, state.copy()
 
-    def _rollout(self, state: np.ndarray, n_steps: int, u: None) -> np.ndarray:
+    def _rollout(
+        self, state: np.ndarray, n_steps: int, u: np.ndarray | None
+    ) -> np.ndarray:
         return np.repeat(state[:, None], n_steps, axis=1)

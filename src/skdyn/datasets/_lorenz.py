@@ -71,7 +71,7 @@ def make_lorenz63(
     solution = solve_ivp(
         velocity,
         (0.0, times[-1]),
-        rng.standard_normal(3) + [0.0, 0.0, 20.0],
+        rng.standard_normal(3) + np.array([0.0, 0.0, 20.0]),
         method="DOP853",
         t_eval=times,
         rtol=1e-10,

@@ -13,7 +13,8 @@ __all__ = ["load_sunspots"]
 _DESCRIPTION = """\
 Yearly mean sunspot numbers (International Sunspot Number, version 1), 1700 to 2008.
 
-309 rows, one a year. The Schwabe cycle lasts about 11 years, with peaks of uneven height.
+309 rows, one a year. The Schwabe cycle lasts about 11 years, with peaks of uneven
+height.
 
 Source: National Geophysical Data Center, National Oceanic and Atmospheric
 Administration (USA), from the Royal Observatory of Belgium's SIDC; the same numbers are

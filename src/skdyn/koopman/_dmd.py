@@ -18,8 +18,8 @@ vectors before solving takes the bias away.
 Forward-backward DMD (Dawson et al. 2016, section 2.4): with K_b fitted backwards in
 time, K = (K_f K_b^-1)^(1/2), each root taken on the side of K_f.
 
-Only moments of the pairs matter: rows may be replaced by any with the same moments. Data
-with many rows is compressed so (`skdyn.utils._moments`), which also makes the fit
+Only moments of the pairs matter: rows may be replaced by any with the same moments.
+Data with many rows is compressed so (`skdyn.utils._moments`), which also makes the fit
 additive over trajectories and streams.
 """
 
@@ -38,7 +38,7 @@ from skdyn.base import ForecasterMixin
 from skdyn.koopman._rank import choose_rank, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._linalg import linear_orbit
-from skdyn.utils._moments import Moments
+from skdyn.utils._moments import Moments, reduce_rows
 from skdyn.utils._sklearn import Interval, StrOptions, fit_context
 from skdyn.utils._trajectories import Trajectories, check_trajectories
 
@@ -122,7 +122,8 @@ class DMD(ForecasterMixin, BaseEstimator):
     Fluid Dynamics 31 (2017), 349.
 
     Dawson, Hemati, Williams & Rowley, "Characterizing and correcting for the effect of
-    sensor noise in the dynamic mode decomposition", Experiments in Fluids 57 (2016), 42.
+    sensor noise in the dynamic mode decomposition", Experiments in Fluids 57 (2016),
+    42.
 
     Gavish & Donoho, "The optimal hard threshold for singular values is 4/sqrt(3)", IEEE
     Transactions on Information Theory 60 (2014), 5040.
@@ -319,13 +320,17 @@ class DMD(ForecasterMixin, BaseEstimator):
         rows = rows.astype(self._forecast_dtype(data.dtype), copy=False)
         return data.join([rows[i, :n] for i, n in enumerate(data.lengths)])
 
-    def _begin(self, contexts: np.ndarray, u: None) -> np.ndarray:
+    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
         return contexts[:, -1] @ self._model.V
 
-    def _step(self, state: np.ndarray, u: None) -> tuple[np.ndarray, np.ndarray]:
+    def _step(
+        self, state: np.ndarray, u: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
         return state @ self._model.K, state @ self._readout
 
-    def _rollout(self, state: np.ndarray, n_steps: int, u: None) -> np.ndarray:
+    def _rollout(
+        self, state: np.ndarray, n_steps: int, u: np.ndarray | None
+    ) -> np.ndarray:
         orbit = linear_orbit(state, self._model.K, n_steps)
         rows = orbit.reshape(-1, orbit.shape[2]) @ self._readout
         return rows.reshape(n_steps, len(state), -1).swapaxes(0, 1)
@@ -376,9 +381,7 @@ def _solve_dmd(
     reduced_X, reduced_Y = X @ V, Y @ V
     if forward_backward:
         K = _average_with_backward(K, fit_X @ V, fit_Y @ V)
-    pairs = np.hstack([reduced_X, reduced_Y])
-    if len(pairs) > pairs.shape[1]:
-        pairs = np.linalg.qr(pairs, mode="r")
+    pairs = reduce_rows(np.hstack([reduced_X, reduced_Y]))
     r = len(s)
     return _Model(K, L, V, pairs[:, :r], pairs[:, r:], all_s)
 

@@ -63,7 +63,10 @@ def _truncate(
     shape: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     r = choose_rank(s, rank, shape)
-    return U[:, :r], s[:r], Vh[:r], s
+    # Data that is zero throughout keeps one mode, which maps it to zero: nothing is
+    # divided by its singular value.
+    kept = np.where(s[:r] > 0, s[:r], 1.0).astype(s.dtype)
+    return U[:, :r], kept, Vh[:r], s
 
 
 def choose_rank(
@@ -72,8 +75,6 @@ def choose_rank(
     """Number of singular values to keep: at least one, none that is rounding."""
     numerical = int((s > rank_floor(s, shape)).sum())
     if numerical == 0:
-        # Data that is zero throughout: one mode that maps it to zero.
-        s[0] = 1.0
         return 1
     if rank is None:
         return numerical

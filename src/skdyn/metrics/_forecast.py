@@ -189,7 +189,9 @@ def valid_prediction_time(
     return _plain(steps * float(unit))
 
 
-def cumulative_max_error(y_true: Any, y_pred: Any, *, scale: float | None = None) -> Any:
+def cumulative_max_error(
+    y_true: Any, y_pred: Any, *, scale: float | None = None
+) -> Any:
     """One minus the mean of the running maximum of min(1, e(k)).
 
     It has no threshold, is bounded, and falls with every step at which a forecast is

@@ -62,7 +62,7 @@ class ForecastScorer:
                 not isinstance(value, Integral) or isinstance(value, bool) or value < 1
             ):
                 raise ValueError(
-                    f"{name} needs to be a positive whole number or None, got {value!r}."
+                    f"{name} needs a positive whole number or None, got {value!r}."
                 )
         if context is None and (stride is not None or n_origins is not None):
             raise ValueError(
@@ -76,7 +76,9 @@ class ForecastScorer:
         self.n_origins = n_origins
         self.aggregate = aggregate
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None, *, u: Any = None) -> float:
+    def __call__(
+        self, estimator: Any, X: Any, y: Any = None, *, u: Any = None
+    ) -> float:
         """Score a fitted forecaster, Pipeline or search on test trajectories.
 
         Parameters
@@ -160,8 +162,10 @@ class ForecastScorer:
         inputs = None if u is None else check_inputs(u, data, who=repr(self))
         if self.context is None:
             ends = [len(piece) - self.horizon for piece in data.pieces]
-            contexts = [p[:end] for p, end in zip(data.pieces, ends, strict=True)]
-            truth = np.stack([p[end:] for p, end in zip(data.pieces, ends, strict=True)])
+            contexts: Any = [p[:end] for p, end in zip(data.pieces, ends, strict=True)]
+            truth = np.stack(
+                [p[end:] for p, end in zip(data.pieces, ends, strict=True)]
+            )
             if inputs is not None:
                 inputs = [rows[:-1] for rows in inputs]
             if len(set(ends)) == 1:

@@ -66,7 +66,12 @@ class RollingOriginSplit:
         max_train_size: int | None = None,
     ) -> None:
         limits = {"n_splits": 1, "horizon": 1, "context": 1, "gap": 0}
-        given = {"n_splits": n_splits, "horizon": horizon, "context": context, "gap": gap}
+        given = {
+            "n_splits": n_splits,
+            "horizon": horizon,
+            "context": context,
+            "gap": gap,
+        }
         if max_train_size is not None:
             limits["max_train_size"], given["max_train_size"] = 1, max_train_size
         for name, value in given.items():
@@ -108,8 +113,8 @@ class RollingOriginSplit:
         if n_dim != 2:
             raise ValueError(
                 f"RollingOriginSplit splits one trajectory of shape (n_samples, "
-                f"n_features), got {'a list or 3-D array' if n_dim == 3 else 'a series'}"
-                f". Split several trajectories with sklearn.model_selection.KFold or "
+                f"n_features), got a {'list or 3-D array' if n_dim == 3 else 'series'}. "
+                f"Split several trajectories with sklearn.model_selection.KFold or "
                 f"GroupKFold, which keep each one whole."
             )
         n = X.shape[0] if hasattr(X, "shape") else len(X)
@@ -119,8 +124,8 @@ class RollingOriginSplit:
             raise ValueError(
                 f"RollingOriginSplit(n_splits={self.n_splits}, horizon={self.horizon}, "
                 f"context={self.context}, gap={self.gap}) needs at least "
-                f"{least + self.n_splits * self.horizon} rows, got {n}. Lower n_splits, "
-                f"horizon, context or gap."
+                f"{least + self.n_splits * self.horizon} rows, got {n}. Lower "
+                f"n_splits, horizon, context or gap."
             )
         for i in range(self.n_splits):
             origin = first + i * self.horizon

@@ -176,6 +176,10 @@ class DelayEmbedding(TransformMixin, BaseEstimator):
         names = feature_names_in(self, input_features)
         lags = [j * self.delay for j in range(self.n_delays)]
         return np.array(
-            [f"{name}_lag{lag}" if lag else str(name) for lag in lags for name in names],
+            [
+                f"{name}_lag{lag}" if lag else str(name)
+                for lag in lags
+                for name in names
+            ],
             dtype=object,
         )

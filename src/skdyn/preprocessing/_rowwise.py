@@ -11,7 +11,12 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import TransformMixin
-from skdyn.utils._sklearn import is_frame
+from skdyn.utils._sklearn import (
+    HasMethods,
+    create_frame,
+    fit_context,
+    frame_library,
+)
 from skdyn.utils._trajectories import check_trajectories
 
 __all__ = ["RowWise"]
@@ -54,9 +59,12 @@ class RowWise(TransformMixin, BaseEstimator):
     array([[12.15766546]])
     """
 
+    _parameter_constraints: dict = {"transformer": [HasMethods(["fit", "transform"])]}
+
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
 
+    @fit_context(prefer_skip_nested_validation=False)
     def fit(self, X: Any, y: Any = None) -> RowWise:
         """Fit the transformer on all rows together.
 
@@ -79,8 +87,9 @@ class RowWise(TransformMixin, BaseEstimator):
         """
         check_way_back(self.transformer)
         trajectories = check_trajectories(self, X, reset=True)
-        # A DataFrame is handed on as it is, so that the transformer knows the names.
-        rows = X if is_frame(X) else trajectories.rows()
+        first = X[0] if trajectories.form == "list" else X
+        self._container = frame_library(first)
+        rows = self._named(trajectories.rows())
         self.transformer_ = clone(self.transformer).fit(rows)
         width = self._apply(trajectories.pieces[0][:1]).shape[1]
         if hasattr(self.transformer_, "get_feature_names_out"):
@@ -108,11 +117,9 @@ class RowWise(TransformMixin, BaseEstimator):
 
     def _named(self, rows: np.ndarray) -> Any:
         """Rows as the transformer saw them in fit: with names if it had them."""
-        if not hasattr(self.transformer_, "feature_names_in_"):
+        if self._container is None or not hasattr(self, "feature_names_in_"):
             return rows
-        import pandas as pd
-
-        return pd.DataFrame(rows, columns=self.transformer_.feature_names_in_)
+        return create_frame(self._container, rows, self.feature_names_in_)
 
     def _transform(self, x: np.ndarray) -> np.ndarray:
         rows = self._apply(x.reshape(-1, x.shape[-1]))
@@ -152,7 +159,9 @@ def check_way_back(transformer: Any, name: str | None = None) -> None:
     kind = type(transformer).__name__
     step = f"Step {name!r} ({kind})" if name else kind
     if not hasattr(transformer, "transform"):
-        raise TypeError(f"{step} needs a transform method to stand before a forecaster.")
+        raise TypeError(
+            f"{step} needs a transform method to stand before a forecaster."
+        )
     if not hasattr(transformer, "inverse_transform"):
         raise TypeError(
             f"{step} has no inverse_transform, so a forecast cannot come back to the "

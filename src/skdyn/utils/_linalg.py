@@ -63,8 +63,8 @@ def optimal_hard_threshold(s: np.ndarray, shape: tuple[int, int]) -> float:
     """Singular-value threshold of least asymptotic error, for unknown white noise.
 
     tau = median(s) * lambda(beta) / sqrt(mu(beta)), where beta is the aspect ratio (at
-    most 1), lambda(beta) = sqrt(2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta² + 14 beta
-    + 1))) and mu(beta) is the median of the Marchenko-Pastur distribution.
+    most 1), lambda(beta)² = 2 (beta + 1) + 8 beta / (beta + 1 + sqrt(beta² + 14 beta +
+    1)), and mu(beta) is the median of the Marchenko-Pastur distribution.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ from typing import Literal
 import numpy as np
 from scipy import linalg
 
-__all__ = ["GRAM_LIMIT", "Moments"]
+__all__ = ["GRAM_LIMIT", "Moments", "reduce_rows"]
 
 # Condition number of the equilibrated Gram matrix up to which it is trusted: relative
 # errors of coefficients then stay near 1e-11.
@@ -107,7 +107,7 @@ class Moments:
                 return replace(empty, gram=gram)
         factor = np.zeros((0, p + q), np.result_type(Z, Y, np.float64))
         for z, y in _chunks(Z, Y, weight, max(_CHUNK, 2 * (p + q))):
-            factor = _reduce_rows(np.vstack([factor, np.hstack([z, y])]))
+            factor = reduce_rows(np.vstack([factor, np.hstack([z, y])]))
         return replace(empty, factor=factor)
 
     def __add__(self, other: Moments) -> Moments:
@@ -118,7 +118,7 @@ class Moments:
         if self.gram is not None and other.gram is not None:
             return replace(total, gram=self.gram + other.gram)
         stacked = np.vstack([self.as_factor(), other.as_factor()])
-        return replace(total, gram=None, factor=_reduce_rows(stacked))
+        return replace(total, gram=None, factor=reduce_rows(stacked))
 
     def __sub__(self, other: Moments) -> Moments:
         """Moments without the rows of `other`, which must be among the rows of self.
@@ -263,7 +263,9 @@ class Moments:
         some 3 k additions.
         """
         if len(blocks) < 2:
-            raise ValueError(f"Leaving one out needs at least 2 blocks, got {len(blocks)}.")
+            raise ValueError(
+                f"Leaving one out needs at least 2 blocks, got {len(blocks)}."
+            )
         ahead, behind = [blocks[0]], [blocks[-1]]
         for block in blocks[1:-1]:
             ahead.append(ahead[-1] + block)
@@ -291,11 +293,11 @@ def _chunks(Z, Y, weight, size: int = 16 * _CHUNK):  # type: ignore[no-untyped-d
         yield z, y
 
 
-def _reduce_rows(rows: np.ndarray) -> np.ndarray:
-    """As few rows with the same moments: the R of QR, or the rows where they are few."""
+def reduce_rows(rows: np.ndarray) -> np.ndarray:
+    """As few rows with the same moments: R of QR, or the rows where they are few."""
     if len(rows) <= rows.shape[1]:
         return rows
-    return np.linalg.qr(rows, mode="r")
+    return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _column_scale(gram: np.ndarray) -> np.ndarray:

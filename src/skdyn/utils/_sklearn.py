@@ -8,16 +8,18 @@ import sys
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
 
 __all__ = [
+    "HasMethods",
     "Interval",
     "StrOptions",
     "create_frame",
     "feature_names_in",
     "fit_context",
+    "frame_library",
     "is_frame",
     "is_pandas",
     "output_container",
@@ -48,7 +50,17 @@ def is_pandas(X: Any) -> bool:
     return pandas is not None and isinstance(X, pandas.DataFrame)
 
 
+def is_polars(X: Any) -> bool:
+    """Tell whether `X` is a polars DataFrame, without importing polars."""
+    polars = sys.modules.get("polars")
+    return polars is not None and isinstance(X, polars.DataFrame)
+
+
+def frame_library(X: Any) -> str | None:
+    """Return the library whose DataFrame `X` is, or None."""
+    return "pandas" if is_pandas(X) else "polars" if is_polars(X) else None
+
+
 def is_frame(X: Any) -> bool:
     """Tell whether `X` is a pandas or polars DataFrame, without importing either."""
-    polars = sys.modules.get("polars")
-    return is_pandas(X) or (polars is not None and isinstance(X, polars.DataFrame))
+    return frame_library(X) is not None

@@ -317,12 +317,11 @@ def check_inputs(
             parts = np.split(rows, np.cumsum(lengths + lost)[:-1])
             aligned.extend(part[lost:] for part in parts)
         else:
-            shortened = f" (shortened by {lost} rows from its start)" if lost else ""
             raise ValueError(
                 f"{who} needs one row of inputs for each row of X: needed "
-                f"{lengths.sum()} rows in {where(i)}, to go with X{shortened}, got "
-                f"{len(rows)}. Pass inputs with as many rows as the data, row k acting "
-                f"between rows k and k+1."
+                f"{(lengths + lost).sum()} rows in {where(i)}, got {len(rows)}. Pass "
+                f"inputs with as many rows as the data, row k acting between rows k "
+                f"and k+1."
             )
     return np.stack(aligned) if isinstance(trajectories.pieces, np.ndarray) else aligned
 
@@ -569,7 +568,9 @@ def _gaps(member: Any, name: str) -> list[int]:
     return [int(cut) for cut in cuts]
 
 
-def _check_same_count(other: Trajectories, trajectories: Trajectories, name: str) -> None:
+def _check_same_count(
+    other: Trajectories, trajectories: Trajectories, name: str
+) -> None:
     if len(other) != len(trajectories) or (
         (other.form == "single") != (trajectories.form == "single")
     ):
