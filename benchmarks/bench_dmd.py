@@ -4,8 +4,9 @@ Measured, in interleaved order within one run: the median seconds of ``DMD.fit``
 ``fit`` with ``spectrum_`` (eigenvalues and modes, which skdyn computes when first asked
 for and PyDMD in its fit), of PyDMD's fit and of ``scipy.linalg.svd`` (gesdd,
 ``full_matrices=False``, no finite check) of the training rows; the memory that each
-adds at its peak, in a fresh process; and the error of the eigenvalues against the known
-truth, as the largest distance of a true eigenvalue from the nearest one found.
+adds at its peak, in a fresh process (not with ``--quick``); and the error of the
+eigenvalues against the known truth, as the largest distance of a true eigenvalue from
+the nearest one found.
 
 The data is a linear system with known eigenvalues in a random orthonormal basis, with
 white noise of 1e-3 of its root mean square. Cases, (n_samples, n_features):
@@ -18,7 +19,8 @@ white noise of 1e-3 of its root mean square. Cases, (n_samples, n_features):
 * (2000, 20000), the 20 leading singular values of 20: wide data of low rank.
 
 PyDMD takes features x time: it is given a contiguous transpose made beforehand. Its fit
-begins with a condition number, another SVD; the row "no check" is timed without that.
+begins with a condition number, another SVD; the rows "no check" are timed without that,
+which is the harder comparison. Its randomized RDMD is timed on the wide case.
 
 Targets: fit within 1.3 times the SVD; fit with spectrum never slower than PyDMD; at
 least 5 times faster than the SVD where a randomized or Gram route is sound.
@@ -63,7 +65,7 @@ class Case:
     rank: int | None
     noise: float = 1e-3
     flat: bool = False
-    repeats: int = 5
+    repeats: int = 3
     sound: bool = False
     randomized_peer: bool = False
 
@@ -119,7 +121,7 @@ CASES = {
         20000,
         20,
         20,
-        repeats=3,
+        repeats=2,
         sound=True,
         randomized_peer=True,
     ),
@@ -184,7 +186,6 @@ def methods(
         "PyDMD fit, no check": lambda: unchecked(lambda: peer(case, S).eigs),
     }
     if case.randomized_peer:
-        calls["PyDMD RDMD fit"] = lambda: peer(case, S, True).eigs
         calls["PyDMD RDMD fit, no check"] = lambda: unchecked(
             lambda: peer(case, S, True).eigs
         )
@@ -204,16 +205,20 @@ def run(name: str, case: Case, arguments: Any) -> None:
     peaks = {
         method: peak_memory(__file__, [*flags, "--peak", method])
         for method in methods(case, None, None)
+        if not arguments.quick
     }
     X, S = case.data(), case.data(transposed=True)
-    calls = methods(case, X, S)
-    answers = {method: call() for method, call in calls.items()}
+    answers: dict[str, Any] = {}
+    calls = {
+        method: lambda method=method, call=call: answers.update({method: call()})
+        for method, call in methods(case, X, S).items()
+    }
+    seconds = interleaved(calls, arguments.repeats or case.repeats)
     errors = {
         method: eigenvalue_error(found, case.truth)
         for method, found in answers.items()
         if found is not None and (case.rank is None or case.rank >= case.n_modes)
     }
-    seconds = interleaved(calls, arguments.repeats or case.repeats)
     medians = middle(seconds)
     rows = [
         (
@@ -221,7 +226,7 @@ def run(name: str, case: Case, arguments: Any) -> None:
             medians[method],
             middle_ratio(seconds, method, "LAPACK SVD"),
             middle_ratio(seconds, method, "PyDMD fit"),
-            peaks[method],
+            peaks.get(method),
             errors.get(method),
         )
         for method in calls
@@ -235,10 +240,10 @@ def run(name: str, case: Case, arguments: Any) -> None:
     to_svd = middle_ratio(seconds, "skdyn fit", "LAPACK SVD")
     to_peer = middle_ratio(seconds, "skdyn fit + spectrum_", "PyDMD fit")
     bare = middle_ratio(seconds, "skdyn fit + spectrum_", "PyDMD fit, no check")
-    wanted, got = (0.2, "at least 5x faster") if case.sound else (1.3, "within 1.3x")
+    wanted = 0.2 if case.sound else 1.3
     print(
-        f"fit {got} than or of the SVD: {_verdict(to_svd <= wanted)} ({to_svd:.3g}); "
-        f"not slower than PyDMD: {_verdict(to_peer <= 1)} ({to_peer:.3g}), without its "
+        f"fit / SVD at most {wanted}: {_verdict(to_svd <= wanted)} ({to_svd:.3g}); not "
+        f"slower than PyDMD: {_verdict(to_peer <= 1)} ({to_peer:.3g}), without its "
         f"check: {_verdict(bare <= 1)} ({bare:.3g})",
         flush=True,
     )

@@ -29,7 +29,7 @@ from skdyn.base import (
     one_step_r2,
 )
 from skdyn.preprocessing._rowwise import RowWise, check_way_back
-from skdyn.utils._trajectories import as_trajectories
+from skdyn.utils._trajectories import as_trajectories, check_inputs
 
 __all__ = ["Pipeline", "make_pipeline"]
 
@@ -171,6 +171,9 @@ class Pipeline(_stock.Pipeline):
     ) -> tuple[_stock.Pipeline, Any]:
         """Fit a stock Pipeline of the same steps with the foreign ones wrapped."""
         self._validate_steps()
+        if u is not None:
+            # The steps see data that is shortened, and could not tell.
+            self._check_inputs(X, u)
         last = len(self.steps) - 1
         wrapped = []
         for i, (name, step) in enumerate(self.steps):
@@ -191,6 +194,10 @@ class Pipeline(_stock.Pipeline):
         if u is not None:
             params = {**params, **self._inputs_for_steps(u, method)}
         return inner, getattr(inner, method)(X, y, **params)
+
+    def _check_inputs(self, X: Any, u: Any) -> None:
+        data = as_trajectories(X, allow_complex=True, allow_nan=True)
+        check_inputs(u, data, who=type(self).__name__)
 
     def _inputs_for_steps(self, u: Any, method: str) -> dict:
         from sklearn import get_config
@@ -328,7 +335,9 @@ class Pipeline(_stock.Pipeline):
             if u is not None and horizon.u is None:
                 horizon = replace(horizon, u=params.pop("u"))
             Xt = horizon
-        elif _is_forecaster(final) and self._inverse_needs_past():
+        elif u is not None:
+            self._check_inputs(X, u)
+        if horizon is None and _is_forecaster(final) and self._inverse_needs_past():
             return self._one_step_by_windows(X, u)
         for step in self._native_steps():
             Xt = step.transform(Xt)

@@ -1,0 +1,51 @@
+"""Shared material of the tests."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "skdyn",
+    deadline=None,
+    max_examples=40,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("skdyn")
+
+
+@pytest.fixture
+def waves():
+    """Three incommensurate waves, 1000 rows: rank 6 behind any long delay embedding."""
+    t = 0.05 * np.arange(1000)
+    return (np.sin(t) + np.sin(3.1 * t) + 0.5 * np.cos(0.37 * t))[:, None]
+
+
+@pytest.fixture
+def rotation():
+    """A damped, noise-free linear system in the plane, with inputs at hand."""
+    A = 0.98 * np.array([[np.cos(0.3), np.sin(0.3)], [-np.sin(0.3), np.cos(0.3)]])
+    X = [np.array([1.0, 0.5])]
+    for _ in range(99):
+        X.append(X[-1] @ A)
+    return np.array(X)
+
+
+@pytest.fixture
+def reference_data():
+    """Give the path of a reference recording, or skip where it is absent."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("SKDYN_REFERENCE_DATA", beside))
+
+    def path(name):
+        if not (folder / name).exists():
+            pytest.skip(
+                f"reference recording {name} is absent: set SKDYN_REFERENCE_DATA to the "
+                f"folder that holds it"
+            )
+        return folder / name
+
+    return path
