@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import platform
@@ -119,10 +120,8 @@ def report_peak(call: Callable[[], Any]) -> None:
 
 def _reset_peak() -> None:
     # Linux: what was freed before the call is forgotten.
-    try:
+    with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
 
 
 def _peak() -> float:

@@ -43,8 +43,8 @@ def reference_data():
     def path(name):
         if not (folder / name).exists():
             pytest.skip(
-                f"reference recording {name} is absent: set SKDYN_REFERENCE_DATA to the "
-                f"folder that holds it"
+                f"reference recording {name} is absent: set SKDYN_REFERENCE_DATA to "
+                f"the folder that holds it"
             )
         return folder / name
 

@@ -88,7 +88,9 @@ def test_private_scikit_learn_goes_through_one_door(path):
     if path.name == "_sklearn.py":
         return
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sklearn"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "sklearn"
+        ):
             private = node.module.split(".")[1:] + [alias.name for alias in node.names]
             assert not any(part.startswith("_") for part in private), ast.unparse(node)
 

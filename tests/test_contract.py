@@ -70,9 +70,14 @@ def test_introspection_finds_what_is_exported():
     import skdyn
 
     names = dict(all_estimators())
-    assert {"DMD", "DMDc", "DelayEmbedding", "Persistence", "Pipeline", "RowWise"} <= set(
-        names
-    )
+    assert {
+        "DMD",
+        "DMDc",
+        "DelayEmbedding",
+        "Persistence",
+        "Pipeline",
+        "RowWise",
+    } <= set(names)
     # What has instances above exists, and every estimator is reachable from the top.
     assert set(INSTANCES) <= set(names)
     for name, cls in names.items():

@@ -232,7 +232,7 @@ def test_nested_pipelines(waves):
         stock.make_pipeline(DelayEmbedding(8), DelayEmbedding(4)), DMD()
     ).fit(waves[:800])
     np.testing.assert_allclose(natively.predict(20), waves[800:820], atol=1e-6)
-    with pytest.raises(TypeError, match="stock scikit-learn Pipeline.*make_pipeline"):
+    with pytest.raises(TypeError, match=r"stock scikit-learn Pipeline.*make_pipeline"):
         make_pipeline(stock.make_pipeline(DelayEmbedding(8)), DMD()).fit(waves)
     with pytest.raises(TypeError, match="stock scikit-learn Pipeline"):
         make_pipeline(StandardScaler(), delay_dmd(stock.make_pipeline)).fit(waves)
@@ -288,9 +288,7 @@ def test_inputs_with_and_without_routing():
     # A stock Pipeline without routing takes inputs by the name of the step.
     plain = stock.make_pipeline(DelayEmbedding(3), DMDc())
     plain.fit(train, dmdc__u=u[:150])
-    np.testing.assert_allclose(
-        plain.predict(Horizon(50, u=future)), X[150:], atol=1e-9
-    )
+    np.testing.assert_allclose(plain.predict(Horizon(50, u=future)), X[150:], atol=1e-9)
     search_scorer = forecast_scorer("nrmse", 10, context=8)
     with sklearn.config_context(enable_metadata_routing=True):
         for kind in (stock.make_pipeline, make_pipeline):

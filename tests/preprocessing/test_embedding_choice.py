@@ -69,14 +69,14 @@ def test_the_mutual_information_of_lorenz_has_its_first_minimum_where_it_is_know
     x = make_lorenz63(10_000, dt=0.01, random_state=seed)[:, [0]]
     choice = choose_delay(x, max_delay=60)
     assert 0.15 <= 0.01 * choice.delay <= 0.20
-    assert choice.found and choice.threshold is None
+    assert choice.found
+    assert choice.threshold is None
 
 
 def test_the_mutual_information_is_that_of_the_counts():
     # An alternating series of two values: each says all about any other, log 2.
     x = np.tile([3.0, 5.0], 50)[:, None]
-    with pytest.warns(UserWarning, match="no local minimum"):
-        choice = choose_delay(x, n_bins=2, max_delay=4)
+    choice = choose_delay(x, n_bins=2, max_delay=4)
     np.testing.assert_allclose(choice.curve[[0, 2, 4]], np.log(2))
     # At odd lags 99 or 97 pairs: one of the two is the earlier one once more.
     for lag in (1, 3):
@@ -99,11 +99,13 @@ def test_the_mutual_information_of_gaussians_is_the_known_one():
 
 
 def test_a_value_that_makes_up_nearly_all_of_a_series_leaves_information():
-    x = np.zeros((1000, 1))
-    x[::100] = 1.0
-    choice = choose_delay(x + x**2, max_delay=150)
-    assert choice.curve.argmax() in (0, 100)
-    assert choice.curve[0] > 0.01
+    # Forty values beside the zeros, so that quantiles are all the same.
+    x = np.zeros((4000, 1))
+    x[::100, 0] = 1.0 + 0.01 * np.arange(40)
+    curve = choose_delay(x, max_delay=150).curve
+    assert curve[0] > 0.05
+    assert curve[100] > 0.9 * curve[0]
+    assert curve[1:100].max() < 0.01
 
 
 # --- the delay: several trajectories and features
@@ -227,7 +229,8 @@ def test_no_crossing_is_said():
 @pytest.mark.parametrize("n", [500, 5000])
 def test_henon_has_dimension_2(method, n):
     choice = choose_dimension(henon(n), method=method)
-    assert choice.dimension == 2 and choice.found
+    assert choice.dimension == 2
+    assert choice.found
 
 
 def test_lorenz_with_its_own_delay_has_dimension_3(lorenz):
@@ -274,14 +277,18 @@ def test_what_counts_is_the_future():
     # two preimages, however long the future that is known.
     x = logistic(3000)
     assert choose_dimension(x, method="false_neighbors").dimension == 1
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="is above 0.01 at any dimension up to 3"):
         back = choose_dimension(x[::-1], method="false_neighbors", max_dimension=3)
-    assert not back.found and (back.curve > 0.3).all()
+    assert not back.found
+    assert (back.curve > 0.3).all()
 
 
 def test_white_noise_is_told_from_chaos_by_e2():
     x = np.random.default_rng(0).standard_normal((5000, 1))
-    with pytest.warns(UserWarning, match="look random"):
+    with (
+        pytest.warns(UserWarning, match="look random"),
+        pytest.warns(UserWarning, match="E1 does not reach 0.9"),
+    ):
         noise = choose_dimension(x, max_dimension=6)
     np.testing.assert_allclose(noise.companion, 1, atol=0.1)
     chaos = choose_dimension(henon(5000), max_dimension=6)
@@ -322,7 +329,7 @@ def euclidean(v):
 CASES = {
     "henon": ([henon(120)], 1, 0),
     "window": ([make_lorenz63(150, dt=0.05)[:, [0]]], 2, 6),
-    "three": ([henon(70), henon(3, 0.2), henon(60, 0.05)], 2, 4),
+    "three": ([henon(70), henon(3, 0.2), henon(60, 0.05)], 2, 25),
     "features": ([henon(80) * [1.0, 0.0] + logistic(80) * [0.0, 9.0]], 1, 2),
 }
 
@@ -420,18 +427,29 @@ def test_trajectories_too_short_for_a_vector_take_no_part(method):
     np.testing.assert_allclose(with_stubs.curve, alone.curve)
 
 
-def test_a_part_of_the_rows_speaks_for_all_of_them():
-    # 4,000 vectors, 400 asked: a regular choice would ask the same 10 phases.
-    x = sine(4000 + 5 * 10, 100.3) + 0.5 * sine(4000 + 5 * 10, 10.0)
-    kwargs = {"delay": 10, "max_dimension": 4, "theiler_window": 20}
+@pytest.mark.parametrize("method", METHODS)
+def test_a_part_of_the_rows_speaks_for_all_of_them(method):
+    x = make_lorenz63(4000, dt=0.05)[:, [0]]
+    kwargs = {"delay": 3, "max_dimension": 3, "method": method}
     whole = choose_dimension(x, **kwargs, n_reference=None)
-    part = choose_dimension(x, **kwargs, n_reference=400)
     same = choose_dimension(x, **kwargs, n_reference=10**6)
     np.testing.assert_array_equal(same.curve, whole.curve)
-    np.testing.assert_allclose(part.curve, whole.curve, rtol=0.2, atol=0.02)
-    assert not np.array_equal(part.curve, whole.curve)
-    again = choose_dimension(x, **kwargs, n_reference=400)
+    part = choose_dimension(x, **kwargs, n_reference=1000)
+    again = choose_dimension(x, **kwargs, n_reference=1000)
     np.testing.assert_array_equal(part.curve, again.curve)
+    np.testing.assert_allclose(part.curve, whole.curve, rtol=0.25, atol=0.02)
+    assert not np.array_equal(part.curve, whole.curve)
+
+
+def test_the_rows_asked_are_not_in_step_with_the_data():
+    # 4,000 vectors and a period of 100: each 100th row would be the same one, whose
+    # neighbour is false or not. In all, half of the rows share their value with one
+    # of the other slope.
+    x = sine(4000 + 2 * 25, 100, phase=0.0)
+    choice = choose_dimension(
+        x, delay=25, method="false_neighbors", max_dimension=2, n_reference=40
+    )
+    assert 0.3 < choice.curve[0] < 0.8
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -455,10 +473,10 @@ def test_the_dimension_is_the_first_that_passes_and_the_choice_is_frozen(method)
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_dimension_is_said(method):
-    x = np.random.default_rng(0).standard_normal((1000, 1))
-    with pytest.warns(UserWarning) as record:
-        choice = choose_dimension(x, method=method, max_dimension=3)
-    assert any("was taken instead" in str(w.message) for w in record)
+    # Three numbers are the state of Lorenz; two do not do, whatever the method.
+    x = make_lorenz63(5000, dt=0.01)[:, [0]]
+    with pytest.warns(UserWarning, match="at any dimension up to 2; .* was taken"):
+        choice = choose_dimension(x, delay=17, method=method, max_dimension=2)
     assert not choice.found
     best = np.argmax if method == "cao" else np.argmin
     assert choice.dimension == 1 + best(choice.curve)
@@ -504,13 +522,11 @@ def test_bad_parameters_of_the_delay_are_refused(kwargs, message):
         ({"n_reference": 0}, "n_reference needs an integer of at least 1"),
         ({"r_tol": -1.0}, "r_tol needs a number from 0 to inf"),
         ({"a_tol": "2"}, "a_tol needs a number"),
-        ({"delay": 18}, "at least 38 delay vectors of 199 rows each, .* got 2"),
+        ({"delay": 18}, "at least 10 delay vectors of 199 rows each, .* got 2"),
         ({"theiler_window": 100}, "at least 190 delay vectors .* got 189"),
     ],
 )
 def test_bad_parameters_of_the_dimension_are_refused(kwargs, message):
-    if "delay" in kwargs and kwargs["delay"] == 18:
-        message = r"at least 10 delay vectors of 199 rows each.*got 2"
     with pytest.raises(ValueError, match=message):
         choose_dimension(X, **kwargs)
 
@@ -529,8 +545,7 @@ def test_data_that_says_nothing_is_refused(choose):
 
 def test_data_that_repeat_a_pair_of_values_within_the_window_are_refused():
     x = np.zeros((60, 1))
-    x[30] = 1.0
+    x[3] = 1.0
+    # The one row asked is the first; all values outside its window equal its own.
     with pytest.raises(ValueError, match="No row has a distinct neighbour"):
-        choose_dimension(
-            x[20:41], max_dimension=1, theiler_window=8, n_reference=1, delay=1
-        )
+        choose_dimension(x, max_dimension=1, theiler_window=8, n_reference=1)

@@ -173,7 +173,8 @@ def choose_delay(
         up to ``max_delay - 1``. None takes the longest for which half of all rows
         still form pairs, at most 1000.
     n_bins : int or "auto", default="auto"
-        Bins of the histogram for each feature, about equally filled. ``"auto"`` is
+        Bins of the histogram for each feature, about equally filled; one for each
+        value where a feature takes no more values than that. ``"auto"`` is
         sqrt(n_pairs / 5), kept within 4 and 32. Used by mutual information alone.
     threshold : float, default=1/e
         Between -1 and 1; 0.0 asks for the first zero crossing. Used by the
@@ -500,11 +501,14 @@ def _over_lags(
 
 def _binned(column: np.ndarray, n_bins: int) -> np.ndarray:
     """Bin of each value: about equally filled bins, equal values together."""
+    values = np.unique(column)
+    if len(values) <= n_bins:
+        return np.searchsorted(values, column)
     edges = np.unique(np.quantile(column, np.arange(1, n_bins) / n_bins))
     codes = np.searchsorted(edges, column, side="right")
     if codes.min() == codes.max():
         # One value makes up nearly all of the series: bins of equal width then.
-        low, high = column.min(), column.max()
+        low, high = values[0], values[-1]
         codes = np.minimum((column - low) / (high - low) * n_bins, n_bins - 1)
     return codes.astype(np.intp)
 

@@ -19,6 +19,7 @@ Two facts travel beside the numbers:
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -563,8 +564,11 @@ def _gaps(member: Any, name: str) -> list[int]:
         # Uneven steps that follow a calendar rule, such as business days, are no gaps.
         import pandas as pd
 
-        if index.freq is not None or pd.infer_freq(index) is not None:
-            return []
+        with warnings.catch_warnings():
+            # pandas announces another return type; all that is asked is whether any.
+            warnings.simplefilter("ignore")
+            if index.freq is not None or pd.infer_freq(index) is not None:
+                return []
     return [int(cut) for cut in cuts]
 
 
