@@ -4,8 +4,9 @@ Quickstart: forecast the sunspots, tuned by GridSearchCV
 
 Two series, three models. The yearly sunspot numbers and the Lorenz-63 system are each
 forecast by persistence, by dynamic mode decomposition (DMD) and by DMD behind a delay
-embedding, tuned by a stock ``GridSearchCV`` over rolling origins. A leaderboard over the
-untouched end of each series is printed and a figure saved. Half a minute on two cores.
+embedding, tuned by a stock ``GridSearchCV`` over rolling origins. A leaderboard over
+the untouched end of each series is printed and a figure saved. Half a minute on two
+cores.
 """
 
 # %%
@@ -66,7 +67,7 @@ models = {
 # ----------------
 # Every candidate is asked the same in each of six folds: forecast `horizon` rows from
 # several origins, given 48 rows of context. The score "cme", one minus the mean running
-# maximum of the normalised error, is 1 for a perfect forecast and 0 for a worthless one.
+# maximum of the normalised error, is 1 for a perfect forecast, 0 for a worthless one.
 
 CONTEXT = 48
 searches = {}
@@ -99,8 +100,9 @@ for (name, row), (label, (model, grid)) in product(series.items(), models.items(
 # %%
 # See
 # ---
-# Two horizons, from a point that no search has seen. ``Horizon`` asks for rows after the
-# end of a context of our choice; ``search.predict(22)`` would continue the training rows.
+# Two horizons, from a point that no search has seen. ``Horizon`` asks for rows after
+# the end of a context of our choice; ``search.predict(22)`` would continue the training
+# rows.
 
 fig, axes = plt.subplots(2, 1, figsize=(9, 6), layout="constrained")
 colors = {"persistence": "tab:gray", "DMD": "tab:orange", "delays + DMD": "tab:blue"}

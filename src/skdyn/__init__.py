@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from skdyn.koopman import DMD, DMDc
     from skdyn.model_selection import RollingOriginSplit, forecast_scorer
     from skdyn.pipeline import Pipeline, make_pipeline
-    from skdyn.preprocessing import DelayEmbedding, RowWise
+    from skdyn.preprocessing import (
+        DelayEmbedding,
+        RowWise,
+        choose_delay,
+        choose_dimension,
+    )
 
 __version__ = "0.1.0.dev0"
 
@@ -33,6 +38,8 @@ _HOMES = {
     "Pipeline": "skdyn.pipeline",
     "RollingOriginSplit": "skdyn.model_selection",
     "RowWise": "skdyn.preprocessing",
+    "choose_delay": "skdyn.preprocessing",
+    "choose_dimension": "skdyn.preprocessing",
     "forecast_scorer": "skdyn.model_selection",
     "make_pipeline": "skdyn.pipeline",
     "min_context": "skdyn.base",
@@ -62,6 +69,8 @@ __all__ = [
     "RollingOriginSplit",
     "RowWise",
     "__version__",
+    "choose_delay",
+    "choose_dimension",
     "forecast_scorer",
     "make_pipeline",
     "min_context",

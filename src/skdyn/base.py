@@ -263,7 +263,7 @@ class ForecasterMixin:
     """
 
     # Inputs reach every stage of a Pipeline or search when routing is enabled. A stock
-    # Pipeline's score always offers sample_weight, which needs to be known to be unused.
+    # Pipeline's score always offers sample_weight, which must be known to be unused.
     __metadata_request__predict = {"u": True}
     __metadata_request__score = {"u": True, "sample_weight": None}
 
@@ -564,8 +564,8 @@ def _end_where_diverged(rows: np.ndarray, who: str) -> None:
     warnings.warn(
         f"The forecast of {who} left the range of floating-point numbers at step "
         f"{first}, for {int(hit.sum())} of {len(rows)} start(s); rows from there on "
-        f"are NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, or "
-        f"lower the rank or degree of the model.",
+        f"are NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, "
+        f"or lower the rank or degree of the model.",
         DivergenceWarning,
         stacklevel=4,
     )

@@ -93,7 +93,7 @@ def test_refusals_say_what_to_do(X, words):
 
 
 def test_sparse_is_refused():
-    with pytest.raises(TypeError, match="[Ss]parse"):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
         as_trajectories(sparse.csr_array(np.ones((3, 2))))
 
 

@@ -23,7 +23,7 @@ class Persistence(ForecasterMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Number of features in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` has string column names.
     min_context_ : int
         Rows of history that a forecast needs: 1.

@@ -58,7 +58,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         Number of singular values kept.
     n_features_in_, n_inputs_ : int
         Number of features and inputs in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` has string column names.
     min_context_ : int
         Rows of history that a forecast needs: 1.

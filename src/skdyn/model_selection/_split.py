@@ -113,7 +113,7 @@ class RollingOriginSplit:
         if n_dim != 2:
             raise ValueError(
                 f"RollingOriginSplit splits one trajectory of shape (n_samples, "
-                f"n_features), got a {'list or 3-D array' if n_dim == 3 else 'series'}. "
+                f"n_features), got a {'list or array' if n_dim == 3 else 'series'}. "
                 f"Split several trajectories with sklearn.model_selection.KFold or "
                 f"GroupKFold, which keep each one whole."
             )

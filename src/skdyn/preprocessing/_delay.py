@@ -38,7 +38,7 @@ class DelayEmbedding(TransformMixin, BaseEstimator):
         Rows in for one row out: ``1 + (n_delays - 1) * delay``.
     n_features_in_ : int
         Number of features in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` has string column names.
 
     See Also
@@ -131,8 +131,8 @@ class DelayEmbedding(TransformMixin, BaseEstimator):
 
         Returns
         -------
-        ndarray of shape (n_rows + min_context_ - 1, n_features), list of these, or 3-D
-            In the form of `Z`.
+        ndarray, or list of ndarrays
+            In the form of `Z`, each with ``min_context_ - 1`` rows more.
         """
         check_is_fitted(self)
         least = self.delay if self.n_delays > 1 else 1

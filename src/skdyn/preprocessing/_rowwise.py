@@ -44,7 +44,7 @@ class RowWise(TransformMixin, BaseEstimator):
         Rows in for one row out: 1.
     n_features_in_ : int
         Number of features in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where `X` has string column names.
 
     Examples
