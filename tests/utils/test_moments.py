@@ -173,3 +173,23 @@ def test_many_chunks_are_one():
     for method in ("gram", "qr"):
         got = Moments.from_rows(Z, Y, method=method).solve()
         np.testing.assert_allclose(got, want, atol=1e-12)
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_pairs_of_one_trajectory_share_their_moments(decay):
+    # Rows and successors in one memory: the second Gram follows from the first, also
+    # where the first row is nearly all there is.
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 3)) * (decay ** np.arange(60))[:, None]
+    one = Moments.from_rows(X[:-1], X[1:], method="gram")
+    other = Moments.from_rows(X[:-1].copy(), X[1:].copy(), method="gram")
+    scale = np.sqrt(np.outer(np.diagonal(other.gram), np.diagonal(other.gram)))
+    np.testing.assert_allclose(one.gram / scale, other.gram / scale, atol=1e-14)
+    # A view that looks alike but is no successor: every second row.
+    skip = Moments.from_rows(X[:-2:2], X[2::2], method="gram")
+    copy = Moments.from_rows(X[:-2:2].copy(), X[2::2].copy(), method="gram")
+    np.testing.assert_allclose(skip.gram, copy.gram, atol=1e-12)
+    back = Moments.from_rows(X[1:], X[:-1], method="gram")
+    np.testing.assert_allclose(
+        back.gram[3:, 3:], X[:-1].T @ X[:-1], atol=1e-12
+    )

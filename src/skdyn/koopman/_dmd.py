@@ -200,7 +200,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         self._moments: Moments | None = None
         if len(before) > 2 * before.shape[1]:
             moments = Moments.from_rows(before, after)
-            rows = moments.features, moments.targets
+            rows = moments.rows()
             if sum(map(len, rows)) <= 2 * _KEPT_COLUMNS:
                 self._moments = moments
         else:
@@ -241,9 +241,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         if not first and self._moments is not None:
             moments = self._moments + moments
         self._moments = moments
-        return self._solve(
-            moments.features, moments.targets, trajectories, n_pairs=moments.n_rows
-        )
+        return self._solve(*moments.rows(), trajectories, n_pairs=moments.n_rows)
 
     def _solve(
         self,
@@ -375,15 +373,23 @@ def _solve_dmd(
         rank = None
     U, s, Vh, all_s = truncated_svd(fit_X, rank, shape, svd_solver, random_state)
     V = Vh.conj().T
-    UhY = U.conj().T @ fit_Y
-    L = UhY / s[:, None]
+    L = (U.conj().T @ fit_Y) / s[:, None]
     K = L @ V
-    reduced_X, reduced_Y = X @ V, Y @ V
+    r = len(s)
+    if total_least_squares:
+        pairs = reduce_rows(np.hstack([X @ V, Y @ V]))
+        before, after = pairs[:, :r], pairs[:, r:]
+    else:
+        # In the coordinates of U, X V is S and Y V is S K with what U does not span
+        # below it, which is nothing where U is square.
+        before, after = np.diag(s).astype(K.dtype), s[:, None] * K
+        if r < len(X):
+            rest = reduce_rows(Y @ V - U @ after)
+            before = np.vstack([before, np.zeros_like(rest)])
+            after = np.vstack([after, rest])
     if forward_backward:
         K = _average_with_backward(K, fit_X @ V, fit_Y @ V)
-    pairs = reduce_rows(np.hstack([reduced_X, reduced_Y]))
-    r = len(s)
-    return _Model(K, L, V, pairs[:, :r], pairs[:, r:], all_s)
+    return _Model(K, L, V, before, after, all_s)
 
 
 def _project_jointly(

@@ -174,7 +174,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
                 after = after - acting @ known
         moments = Moments.from_rows(before, after)
         self._moments = moments if earlier is None else earlier + moments
-        Z, Y = self._moments.features, self._moments.targets
+        Z, Y = self._moments.rows()
         shape = (self._moments.n_rows, Z.shape[1])
         P, s, Vh, _ = truncated_svd(Z, self.rank, shape, "full", None)
         d = self.n_features_in_
@@ -211,7 +211,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         """Eigenvalues and modes of A, with amplitudes and residuals."""
         check_is_fitted(self)
         if self._spectrum is None:
-            d, Z, Y = self.n_features_in_, self._moments.features, self._moments.targets
+            d, (Z, Y) = self.n_features_in_, self._moments.rows()
             # What the inputs did is not the eigenvalues' to explain.
             free = Y - Z[:, d:] @ self.input_matrix_ if Z.shape[1] > d else Y
             if self.rank_ < d:

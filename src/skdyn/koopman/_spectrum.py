@@ -105,11 +105,14 @@ def spectrum_of(
     modulus = np.abs(eigenvalues)
     order = np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -modulus))
     eigenvalues, G, modulus = eigenvalues[order], G[:, order], modulus[order]
-    modes = linalg.solve(G, projected.astype(complex), check_finite=False)
+    factors = linalg.lu_factor(G, check_finite=False)
+    nonzero = modulus > len(K) * np.finfo(float).eps * modulus.max(initial=0.0)
+    if exact is projected or not nonzero.all():
+        modes = linalg.lu_solve(factors, projected.astype(complex))
     if exact is not projected:
-        nonzero = modulus > len(K) * np.finfo(float).eps * (modulus.max(initial=0.0))
-        lifted = linalg.solve(G, exact.astype(complex), check_finite=False)
-        modes[nonzero] = lifted[nonzero] / eigenvalues[nonzero, None]
+        lifted = linalg.lu_solve(factors, exact.astype(complex))
+        lifted[nonzero] /= eigenvalues[nonzero, None]
+        modes = lifted if nonzero.all() else np.where(nonzero[:, None], lifted, modes)
     norms = np.linalg.norm(modes, axis=1)
     norms[norms == 0] = 1.0
     now = before @ G

@@ -134,9 +134,13 @@ def smape(y_true: Any, y_pred: Any) -> Any:
     """
     truth, guess = _check_pair(y_true, y_pred)
     with np.errstate(all="ignore"):
-        size = np.abs(guess) + np.abs(truth)
-        share = np.abs(guess - truth) / size
-    share = np.where(size == 0, 0.0, np.where(np.isfinite(share), share, 1.0))
+        size = np.abs(guess)
+        size += np.abs(truth)
+        share = np.abs(guess - truth)
+        share /= size
+        if not np.isfinite(share.sum()):
+            share = np.where(np.isfinite(share), share, 1.0)
+            share[size == 0] = 0.0
     return _plain(200.0 * share.mean(axis=(-2, -1)))
 
 

@@ -97,11 +97,15 @@ class Moments:
         empty = cls(p, q, n, total)
         if method != "qr" and (method == "gram" or n > p + q):
             gram = np.zeros((p + q, p + q), np.result_type(Z, Y, np.float64))
+            shifted = weight is None and _is_next_row(Z, Y)
             for z, y in _chunks(Z, Y, weight):
                 zh, yh = z.conj().T, y.conj().T
                 gram[:p, :p] += zh @ z
                 gram[:p, p:] += zh @ y
-                gram[p:, p:] += yh @ y
+                if not shifted:
+                    gram[p:, p:] += yh @ y
+            if shifted:
+                gram[p:, p:] = _gram_of_next_rows(gram[:p, :p], Z, Y)
             gram[p:, :p] = gram[:p, p:].conj().T
             if method == "gram" or _condition(gram[:p, :p]) < GRAM_LIMIT:
                 return replace(empty, gram=gram)
@@ -176,27 +180,28 @@ class Moments:
         S = linalg.solve_triangular(
             R, joint[:p, p:], trans=2 if np.iscomplexobj(R) else 1, check_finite=False
         )
-        values, vectors = linalg.eigh(joint[p:, p:] - S.conj().T @ S)
-        T = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.conj().T
+        rest = joint[p:, p:] - S.conj().T @ S
+        try:
+            T = linalg.cholesky(rest, check_finite=False)
+        except linalg.LinAlgError:
+            # Targets that the features explain fully leave rounding, of either sign.
+            values, vectors = linalg.eigh(rest, check_finite=False)
+            T = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.conj().T
         return np.block([[R, S], [np.zeros((len(T), p)), T]]) * scale
 
-    @property
-    def features(self) -> np.ndarray:
-        """Rows (k, p) with the moments of Z."""
-        return self.as_factor()[:, : self.n_features]
-
-    @property
-    def targets(self) -> np.ndarray:
-        """Rows (k, q) that go with `features`."""
-        return self.as_factor()[:, self.n_features :]
+    def rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Few rows (k, p) and (k, q) with the moments of all rows of Z and Y."""
+        factor = self.as_factor()
+        return factor[:, : self.n_features], factor[:, self.n_features :]
 
     def condition(self) -> float:
         """Condition number of Z with its columns scaled to unit norm."""
         if self.gram is not None:
             p = self.n_features
             return float(np.sqrt(_condition(self.gram[:p, :p])))
-        scale = np.linalg.norm(self.features, axis=0)
-        return float(np.linalg.cond(self.features / np.where(scale > 0, scale, 1.0)))
+        Z, _ = self.rows()
+        scale = np.linalg.norm(Z, axis=0)
+        return float(np.linalg.cond(Z / np.where(scale > 0, scale, 1.0)))
 
     def solve(self, alpha: float = 0.0) -> np.ndarray:
         """Coefficients B (p, q) that minimise |Y - Z B|² + alpha |B|².
@@ -235,8 +240,9 @@ class Moments:
                     for a in penalties
                 ]
             )
-        U, s, Vh = linalg.svd(self.features, full_matrices=False, check_finite=False)
-        right = U.conj().T @ self.targets
+        Z, Y = self.rows()
+        U, s, Vh = linalg.svd(Z, full_matrices=False, check_finite=False)
+        right = U.conj().T @ Y
         eps = np.finfo(s.dtype).eps
         floor = (s[0] if s.size else 0.0) * max(self.n_rows, p) * eps
         kept = s > floor
@@ -252,7 +258,8 @@ class Moments:
 
     def residual(self, coef: np.ndarray) -> np.ndarray:
         """Weighted sums of squares (q,) of Y - Z B, for coefficients B (p, q)."""
-        rest = self.targets - self.features @ coef
+        Z, Y = self.rows()
+        rest = Y - Z @ coef
         return np.einsum("ij,ij->j", rest.conj(), rest).real
 
     @staticmethod
@@ -291,6 +298,26 @@ def _chunks(Z, Y, weight, size: int = 16 * _CHUNK):  # type: ignore[no-untyped-d
             root = np.sqrt(weight[part])[:, None]
             z, y = z * root, y * root
         yield z, y
+
+
+def _is_next_row(Z: np.ndarray, Y: np.ndarray) -> bool:
+    """Tell whether Y is Z one row later in the same memory: a trajectory's pairs."""
+    if Z.shape != Y.shape or Z.strides != Y.strides or len(Z) < 2:
+        return False
+    ahead = Y.__array_interface__["data"][0] - Z.__array_interface__["data"][0]
+    return bool(ahead == Z.strides[0] and ahead > 0 and np.shares_memory(Z[1], Y[0]))
+
+
+def _gram_of_next_rows(gram: np.ndarray, Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
+    """Y^H Y from Z^H Z, by taking off the first row and adding the last.
+
+    That loses digits where the first row is a large part of the whole, as in a decay.
+    """
+    first, last = Z[:1].astype(gram.dtype), Y[-1:].astype(gram.dtype)
+    if (np.abs(first[0]) ** 2 > 0.5 * np.diagonal(gram).real).any():
+        later = Y.astype(gram.dtype, copy=False)
+        return later.conj().T @ later
+    return gram - first.conj().T @ first + last.conj().T @ last
 
 
 def reduce_rows(rows: np.ndarray) -> np.ndarray:
