@@ -272,6 +272,8 @@ class ForecasterMixin:
     # matter (a reservoir's memory) rather than the last `min_context_` only.
     _allow_complex = False
     _uses_whole_context = False
+    # Set in fit by models of complex data, whose forecasts are then complex.
+    _is_complex = False
 
     n_features_in_: int
     n_inputs_: int
@@ -494,6 +496,9 @@ class ForecasterMixin:
         return rows if starts.form == "array" else starts.join(list(rows))
 
     def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
+        """The context's own type, complex where the model is."""
+        if self._is_complex and dtype.kind != "c":
+            return np.result_type(dtype, np.complex64)
         return dtype
 
     def _begin_all(self, pieces: Pieces, past: Any) -> np.ndarray:

@@ -190,6 +190,4 @@ def test_pairs_of_one_trajectory_share_their_moments(decay):
     copy = Moments.from_rows(X[:-2:2].copy(), X[2::2].copy(), method="gram")
     np.testing.assert_allclose(skip.gram, copy.gram, atol=1e-12)
     back = Moments.from_rows(X[1:], X[:-1], method="gram")
-    np.testing.assert_allclose(
-        back.gram[3:, 3:], X[:-1].T @ X[:-1], atol=1e-12
-    )
+    np.testing.assert_allclose(back.gram[3:, 3:], X[:-1].T @ X[:-1], atol=1e-12)

@@ -26,7 +26,7 @@ additive over trajectories and streams.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +35,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import ForecasterMixin
-from skdyn.koopman._rank import choose_rank, truncated_svd
+from skdyn.koopman._rank import RANK, choose_rank, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._moments import Moments, reduce_rows
@@ -145,12 +145,7 @@ class DMD(ForecasterMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "rank": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
-            StrOptions({"auto"}),
-            None,
-        ],
+        "rank": RANK,
         "exact": ["boolean"],
         "total_least_squares": ["boolean"],
         "forward_backward": ["boolean"],
@@ -261,6 +256,7 @@ class DMD(ForecasterMixin, BaseEstimator):
             random_state=self.random_state,
         )
         self._model = model
+        self._is_complex = np.iscomplexobj(model.K)
         self._readout = model.L if self._is_exact else model.K @ model.V.conj().T
         self.singular_values_ = model.singular_values
         self.rank_ = len(model.K)
@@ -332,12 +328,6 @@ class DMD(ForecasterMixin, BaseEstimator):
         orbit = linear_orbit(state, self._model.K, n_steps)
         rows = orbit.reshape(-1, orbit.shape[2]) @ self._readout
         return rows.reshape(n_steps, len(state), -1).swapaxes(0, 1)
-
-    def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The data's own type, complex where the model or the data is."""
-        if dtype.kind == "c" or not np.iscomplexobj(self._model.K):
-            return dtype
-        return np.result_type(dtype, np.complex64)
 
 
 @dataclass(frozen=True, eq=False)

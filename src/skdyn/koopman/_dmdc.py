@@ -13,7 +13,7 @@ section 3.1).
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +21,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import ForecasterMixin
-from skdyn.koopman._rank import truncated_svd
+from skdyn.koopman._rank import RANK, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._moments import Moments
-from skdyn.utils._sklearn import Interval, StrOptions, fit_context
+from skdyn.utils._sklearn import Interval, fit_context
 from skdyn.utils._trajectories import Pieces, Trajectories
 
 __all__ = ["DMDc"]
@@ -90,12 +90,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
     """
 
     _parameter_constraints: dict = {
-        "rank": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
-            StrOptions({"auto"}),
-            None,
-        ],
+        "rank": RANK,
         "input_matrix": ["array-like", None],
         "dt": [Interval(Real, 0, None, closed="neither")],
     }
@@ -178,6 +173,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         shape = (self._moments.n_rows, Z.shape[1])
         P, s, Vh, _ = truncated_svd(Z, self.rank, shape, "full", None)
         d = self.n_features_in_
+        self._is_complex = np.iscomplexobj(Z)
         self._L = (P.conj().T @ Y) / s[:, None]
         self._V = Vh.conj().T[:d]
         self._V_inputs = Vh.conj().T[d:]
@@ -241,9 +237,3 @@ class DMDc(ForecasterMixin, BaseEstimator):
         if u is not None:
             row = row + u @ self.input_matrix_
         return row, row
-
-    def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
-        """The data's own type, complex where the model or the data is."""
-        if dtype.kind == "c" or not np.iscomplexobj(self._L):
-            return dtype
-        return np.result_type(dtype, np.complex64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,18 @@ from scipy import linalg
 from sklearn.utils.extmath import randomized_svd
 
 from skdyn.utils._linalg import optimal_hard_threshold, rank_floor
+from skdyn.utils._sklearn import Interval, StrOptions
 
-__all__ = ["choose_rank", "truncated_svd"]
+__all__ = ["RANK", "choose_rank", "truncated_svd"]
+
+# What a parameter `rank` may be: a number, a fraction of the energy, the optimal hard
+# threshold, or all that is above rounding.
+RANK = [
+    Interval(Integral, 1, None, closed="left"),
+    Interval(Real, 0, 1, closed="neither"),
+    StrOptions({"auto"}),
+    None,
+]
 
 # Extra vectors and power iterations of the randomized range finder (Halko, Martinsson
 # & Tropp, SIAM Review 53 (2011), 217), and the error of its subspace that is accepted.
