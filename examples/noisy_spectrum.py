@@ -38,7 +38,7 @@ models = {
     "forward-backward": DMD(rank=4, forward_backward=True),
     "rank='auto'": DMD(rank="auto", total_least_squares=True),
 }
-fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 angle = np.linspace(0.1, 0.65, 100)
 ax.plot(np.cos(angle), np.sin(angle), "k", lw=0.6)
 ax.plot(truth.real, truth.imag, "k+", ms=14, label="truth")
@@ -53,7 +53,7 @@ for (name, model), marker in zip(models.items(), "os^v", strict=True):
     )
     ax.plot(found.real, found.imag, marker, mfc="none", label=name)
 ax.set(xlabel="Re", ylabel="Im", aspect="equal", title="eigenvalues")
-ax.legend()
+fig.legend(loc="outside right upper")
 plt.show()
 
 # %%

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
-from sklearn.utils.extmath import randomized_svd
+from sklearn.utils import check_random_state
 
 from skdyn.utils._linalg import optimal_hard_threshold, rank_floor
 from skdyn.utils._sklearn import Interval, StrOptions
@@ -24,10 +24,10 @@ RANK = [
     None,
 ]
 
-# Extra vectors and power iterations of the randomized range finder (Halko, Martinsson
-# & Tropp, SIAM Review 53 (2011), 217), and the error of its subspace that is accepted.
+# Extra vectors and largest number of power passes of the randomized range finder, and
+# the error of its subspace that is accepted.
 _OVERSAMPLES = 20
-_POWER_ITERATIONS = 4
+_POWER_PASSES = 4
 _SOUND = 1e-10
 
 
@@ -39,30 +39,51 @@ def truncated_svd(
     random_state: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Singular triplets that `rank` keeps, and all singular values computed."""
-    small = min(X.shape)
     if isinstance(rank, Integral) and solver != "full":
         wanted = int(rank) + _OVERSAMPLES
-        if solver == "randomized" or 4 * wanted < small:
-            U, s, Vh = randomized_svd(
-                X,
-                min(wanted, small),
-                n_oversamples=0,
-                n_iter=_POWER_ITERATIONS,
-                random_state=random_state,
-            )
-            # The error of the leading subspace shrinks by the ratio of the first
-            # singular value outside the sketch to the last one wanted, at each pass.
-            outside = s[-1] / max(s[min(int(rank), len(s)) - 1], np.finfo(s.dtype).tiny)
-            sound = (
-                s[-1] <= rank_floor(s, shape)
-                or outside ** (2 * _POWER_ITERATIONS + 1) < _SOUND
-            )
-            if solver == "randomized" or sound:
-                return _truncate(U, s, Vh, rank, shape)
+        if solver == "randomized" or 4 * wanted < min(X.shape):
+            sketch = _sketch(X, int(rank), shape, random_state, solver == "randomized")
+            if sketch is not None:
+                return _truncate(*sketch, rank, shape)
     U, s, Vh = linalg.svd(
         X, full_matrices=False, check_finite=False, lapack_driver="gesdd"
     )
     return _truncate(U, s, Vh, rank, shape)
+
+
+def _sketch(
+    X: np.ndarray,
+    rank: int,
+    shape: tuple[int, int],
+    random_state: Any,
+    trust: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Leading singular triplets by a randomized range finder, or None if not sound.
+
+    Halko, Martinsson & Tropp, SIAM Review 53 (2011), 217, algorithm 4.4: after q power
+    passes the error of the leading subspace is some (s_outside / s_rank)^(2 q + 1),
+    where s_outside is the first singular value that the sketch does not hold, here
+    bounded by the last that it does. Passes go on until that is small enough, and end
+    at once where it cannot become so.
+    """
+    size = min(rank + _OVERSAMPLES, *X.shape)
+    rng = check_random_state(random_state)
+    start = rng.standard_normal((X.shape[1], size)).astype(X.real.dtype, copy=False)
+    Q = np.linalg.qr(X @ start)[0]
+    for q in range(_POWER_PASSES + 1):
+        # X^H Q = P R gives the triplets of Q Q^H X without another pass.
+        P, R = np.linalg.qr(X.conj().T @ Q)
+        if q:
+            u, s, vh = np.linalg.svd(R.conj().T)
+            last = s[min(rank, size) - 1]
+            ratio = s[-1] / last if last > 0 else 0.0
+            sound = s[-1] <= rank_floor(s, shape) or ratio ** (2 * q + 1) < _SOUND
+            if sound or (trust and q == _POWER_PASSES):
+                return Q @ u, s, vh @ P.conj().T
+            if not trust and ratio ** (2 * _POWER_PASSES + 1) > _SOUND:
+                return None
+        Q = np.linalg.qr(X @ P)[0]
+    return None
 
 
 def _truncate(

@@ -96,22 +96,27 @@ class Moments:
         total = float(n if weight is None else weight.sum())
         empty = cls(p, q, n, total)
         if method != "qr" and (method == "gram" or n > p + q):
-            gram = np.zeros((p + q, p + q), np.result_type(Z, Y, np.float64))
-            shifted = weight is None and _is_next_row(Z, Y)
-            for z, y in _chunks(Z, Y, weight):
-                zh, yh = z.conj().T, y.conj().T
-                gram[:p, :p] += zh @ z
-                gram[:p, p:] += zh @ y
-                if not shifted:
-                    gram[p:, p:] += yh @ y
-            if shifted:
-                gram[p:, p:] = _gram_of_next_rows(gram[:p, :p], Z, Y)
+            gram = np.empty((p + q, p + q), np.result_type(Z, Y, np.float64))
+            gram[:p, p:] = _product(Z, Y, weight)
+            if weight is None and _is_next_row(Z, Y):
+                # Rows and successors share all but the first and the last.
+                shared = _product(Z[1:], Z[1:])
+                gram[:p, :p] = shared + _product(Z[:1], Z[:1])
+                gram[p:, p:] = shared + _product(Y[-1:], Y[-1:])
+            else:
+                gram[:p, :p] = _product(Z, Z, weight)
+                gram[p:, p:] = _product(Y, Y, weight)
             gram[p:, :p] = gram[:p, p:].conj().T
             if method == "gram" or _condition(gram[:p, :p]) < GRAM_LIMIT:
                 return replace(empty, gram=gram)
         factor = np.zeros((0, p + q), np.result_type(Z, Y, np.float64))
-        for z, y in _chunks(Z, Y, weight, max(_CHUNK, 2 * (p + q))):
-            factor = reduce_rows(np.vstack([factor, np.hstack([z, y])]))
+        size = max(_CHUNK, 2 * (p + q))
+        for start in range(0, n, size):
+            part = slice(start, start + size)
+            block = np.hstack([Z[part], Y[part]])
+            if weight is not None:
+                block = block * np.sqrt(weight[part])[:, None]
+            factor = reduce_rows(np.vstack([factor, block]))
         return replace(empty, factor=factor)
 
     def __add__(self, other: Moments) -> Moments:
@@ -288,16 +293,19 @@ class Moments:
         return reduce(lambda a, b: a + b, blocks)
 
 
-def _chunks(Z, Y, weight, size: int = 16 * _CHUNK):  # type: ignore[no-untyped-def]
-    """Blocks of rows in double precision, times the roots of their weights."""
-    double = np.result_type(Z, Y, np.float64)
-    for start in range(0, len(Z), size):
-        part = slice(start, start + size)
-        z, y = Z[part].astype(double, copy=False), Y[part].astype(double, copy=False)
-        if weight is not None:
-            root = np.sqrt(weight[part])[:, None]
-            z, y = z * root, y * root
-        yield z, y
+def _product(
+    A: np.ndarray, B: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
+    """A^H diag(weight) B, accumulated in double precision."""
+    if weight is None and A.dtype.itemsize == B.dtype.itemsize and A.dtype.char in "dD":
+        return np.asarray(A.conj().T @ B)
+    double = np.result_type(A, B, np.float64)
+    total = np.zeros((A.shape[1], B.shape[1]), double)
+    for start in range(0, len(A), 16 * _CHUNK):
+        part = slice(start, start + 16 * _CHUNK)
+        a, b = A[part].astype(double, copy=False), B[part].astype(double, copy=False)
+        total += (a if weight is None else a * weight[part, None]).conj().T @ b
+    return total
 
 
 def _is_next_row(Z: np.ndarray, Y: np.ndarray) -> bool:
@@ -306,18 +314,6 @@ def _is_next_row(Z: np.ndarray, Y: np.ndarray) -> bool:
         return False
     ahead = Y.__array_interface__["data"][0] - Z.__array_interface__["data"][0]
     return bool(ahead == Z.strides[0] and ahead > 0 and np.shares_memory(Z[1], Y[0]))
-
-
-def _gram_of_next_rows(gram: np.ndarray, Z: np.ndarray, Y: np.ndarray) -> np.ndarray:
-    """Y^H Y from Z^H Z, by taking off the first row and adding the last.
-
-    That loses digits where the first row is a large part of the whole, as in a decay.
-    """
-    first, last = Z[:1].astype(gram.dtype), Y[-1:].astype(gram.dtype)
-    if (np.abs(first[0]) ** 2 > 0.5 * np.diagonal(gram).real).any():
-        later = Y.astype(gram.dtype, copy=False)
-        return later.conj().T @ later
-    return gram - first.conj().T @ first + last.conj().T @ last
 
 
 def reduce_rows(rows: np.ndarray) -> np.ndarray:
