@@ -90,7 +90,7 @@ class TakesKwargs(Sound):
 
 
 class TakesAnything(Sound):
-    def _check_context(self, X):
+    def _check_context(self, X, needs_last=True):
         from skdyn.utils._trajectories import as_trajectories
 
         return as_trajectories(X, allow_nan=True)
@@ -149,6 +149,11 @@ def test_a_sound_forecaster_passes():
 def test_a_fault_is_caught_by_name(faulty, law):
     with pytest.raises(AssertionError, match=f"breaks the contract: .*({law})"):
         check_forecaster(faulty)
+
+
+def test_a_class_is_refused():
+    with pytest.raises(TypeError, match=r"instance: Sound\(\)"):
+        check_forecaster(Sound)
 
 
 def test_kwargs_are_caught():

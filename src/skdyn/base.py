@@ -83,8 +83,9 @@ class Horizon:
         n = self.n_steps
         whole = isinstance(n, numbers.Integral) and not isinstance(n, (bool, np.bool_))
         if not whole or n < 1:
+            got = repr(n) if is_scalar(n) else type(n).__name__
             raise ValueError(
-                f"A horizon needs a positive whole number of steps, got {n!r}. Pass "
+                f"A horizon needs a positive whole number of steps, got {got}. Pass "
                 f"predict(50) for the 50 rows after the end, or 2-D data for one step "
                 f"ahead of each row."
             )
@@ -214,12 +215,9 @@ def one_step_r2(estimator: Any, X: Any, u: Any, allow_complex: bool) -> float:
     data = as_trajectories(
         X,
         allow_complex=allow_complex,
-        min_rows=least + 1,
-        why_min_rows=(
-            f"A score needs the {least} row(s) of context of "
-            f"{type(estimator).__name__} and the row after them; pass longer "
-            f"trajectories."
-        ),
+        min_rows=least,
+        why_min_rows=f"{type(estimator).__name__} starts from these; pass more rows.",
+        needs_last=False,
     )
     predicted = estimator.predict(X) if u is None else estimator.predict(X, u=u)
     # Rows in the form of X, cut as its pieces were (a gap in time costs its context).
@@ -233,7 +231,8 @@ def one_step_r2(estimator: Any, X: Any, u: Any, allow_complex: bool) -> float:
     truth, guess = np.concatenate(truths), np.concatenate(guesses)
     if len(truth) < 2:
         raise ValueError(
-            f"R² needs at least 2 rows to predict, got {len(truth)}. Pass at least "
+            f"R² needs at least 2 rows to predict, each after {least} row(s) of "
+            f"context, got {len(truth)}. Pass longer trajectories, of at least "
             f"{least + 2} rows."
         )
     if truth.dtype.kind == "c" or guess.dtype.kind == "c":
@@ -322,7 +321,7 @@ class ForecasterMixin:
                     )
                 horizon = replace(horizon, u=u)
             return horizon.restore(self._forecast(horizon))
-        trajectories = self._check_context(X)
+        trajectories = self._check_context(X, needs_last=False)
         inputs = self._check_inputs_given(u)
         if inputs is not None:
             inputs = check_inputs(
@@ -378,8 +377,13 @@ class ForecasterMixin:
     def _check_fit(
         self, X: Any, u: Any = None, *, min_rows: int = 2, reset: bool = True
     ) -> tuple[Trajectories, Pieces | None]:
-        """Validate training data and inputs; set ``n_features_in_``, ``n_inputs_``."""
+        """Validate parameters, data and inputs; set ``n_features_in_``, ``n_inputs_``.
+
+        `min_rows` is the least that a trajectory must have: a context and a row.
+        """
         who = type(self).__name__
+        if hasattr(self, "_parameter_constraints"):
+            self._validate_params()  # type: ignore[attr-defined]
         trajectories = check_trajectories(
             self,
             X,
@@ -419,12 +423,17 @@ class ForecasterMixin:
     # -- the bare inside ---------------------------------------------------------------
 
     def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} needs _begin(contexts, u) -> state, from contexts "
+            f"(batch, n_rows, n_features) to a flat state (batch, n_state)."
+        )
 
     def _step(
         self, state: np.ndarray, u: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} needs _step(state, u) -> (state, y), one row further."
+        )
 
     def _rollout(
         self, state: np.ndarray, n_steps: int, u: np.ndarray | None
@@ -435,11 +444,12 @@ class ForecasterMixin:
             rows.append(y)
         return np.stack(rows, axis=1)
 
-    def _check_context(self, X: Any) -> Trajectories:
+    def _check_context(self, X: Any, needs_last: bool = True) -> Trajectories:
         return check_trajectories(
             self,
             X,
             reset=False,
+            needs_last=needs_last,
             allow_complex=self._allow_complex,
             min_rows=self.min_context_,
             why_min_rows=(
@@ -454,8 +464,9 @@ class ForecasterMixin:
         if u is None and self.n_inputs_:
             raise ValueError(
                 f"{who} was fitted with {self.n_inputs_} input(s): needed u, got none. "
-                f"Pass u=... to predict, forecast or score. Searches and "
-                f"cross-validation hand u to scorers only after "
+                f"Pass u=... to predict, forecast or score, and to a search "
+                f"predict(Horizon(n_steps, u=...)). Searches and cross-validation hand "
+                f"u to scorers only after "
                 f"sklearn.set_config(enable_metadata_routing=True)."
             )
         if u is not None and not self.n_inputs_:
@@ -470,12 +481,6 @@ class ForecasterMixin:
             starts = self.context_
         else:
             starts = self._check_context(horizon.context).last_pieces()
-            if any(n < self.min_context_ for n in starts.lengths):
-                raise ValueError(
-                    f"A forecast of {type(self).__name__} starts from "
-                    f"{self.min_context_} row(s) after the last gap, got "
-                    f"{min(starts.lengths)}."
-                )
         past, future = None, None
         if self._check_inputs_given(horizon.u) is not None:
             past, future = check_future_inputs(
@@ -652,25 +657,21 @@ class _PlainTransform:
         """Give outputs the form of the input, a DataFrame's index, and the mark."""
         lost = trajectories.lost + self.min_context_ - 1
         container = output_container(self)
-        if trajectories.n_pieces is not None and container == "default":
+        if trajectories.spans is not None and container == "default":
             container = "pandas"
         if container == "default" or trajectories.form == "array":
             return mark_lost(trajectories.join(outputs), lost)
         names = self.get_feature_names_out()
         members = [X] if trajectories.form == "single" else X
         frames = []
-        for member, rows, group in zip(
-            members,
-            trajectories.groups(trajectories.pieces),
-            trajectories.groups(outputs),
-            strict=True,
+        for i, (member, group) in enumerate(
+            zip(members, trajectories.groups(outputs), strict=True)
         ):
             index = None
             if is_pandas(member):
-                stops = np.cumsum([len(piece) for piece in rows])
                 kept = [
-                    np.arange(stop - len(out), stop)
-                    for stop, out in zip(stops, group, strict=True)
+                    np.arange(stop - len(rows), stop)
+                    for (_, stop), rows in zip(trajectories.runs(i), group, strict=True)
                 ]
                 index = member.index[np.concatenate(kept)]
             values = np.concatenate(group) if len(group) > 1 else group[0]

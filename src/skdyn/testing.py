@@ -111,8 +111,8 @@ def check_forecaster(estimator: Any) -> None:
     Parameters
     ----------
     estimator : estimator
-        Unfitted, with parameters that make it cheap to fit on some hundred rows of
-        three features. A transformer is checked by itself and before a forecaster, in
+        Unfitted, with parameters that make it cheap to fit on some fifty rows of
+        three features and let it forecast from 20 rows of context. A transformer is checked by itself and before a forecaster, in
         both kinds of Pipeline.
 
     Raises
@@ -126,12 +126,15 @@ def check_forecaster(estimator: Any) -> None:
     >>> from skdyn.testing import check_forecaster
     >>> check_forecaster(DMD())
     """
+    if isinstance(estimator, type):
+        raise TypeError(f"check_forecaster needs an instance: {estimator.__name__}().")
     for name, check in forecaster_checks(estimator):
         try:
             check()
         except Exception as error:
             raise AssertionError(
-                f"{type(estimator).__name__} breaks the contract: {name}: {error}"
+                f"{type(estimator).__name__} breaks the contract: {name}: "
+                f"{type(error).__name__}: {error}"
             ) from error
 
 
@@ -408,7 +411,7 @@ def _score_is_a_number(estimator: Any) -> None:
 
 def _scorer_takes_it(estimator: Any) -> None:
     X = [_series(0, 50), _series(1, 55), _series(2, 60)]
-    scorer = forecast_scorer("cme", 4, context=12)
+    scorer = forecast_scorer("cme", 4, context=25)
     scores = cross_val_score(
         clone(estimator), X, cv=KFold(3), scoring=scorer, error_score="raise"
     )
@@ -474,7 +477,7 @@ def _gap_cuts(estimator: Any) -> None:
 
 def _bad_horizons_are_refused(estimator: Any) -> None:
     est = clone(estimator).fit(_series(0))
-    for bad in (0, -3, True, 2.5, np.float64(4), np.bool_(True)):
+    for bad in (0, -3, True, 2.5, np.float64(4), np.bool_(True), "5", None):
         with _refused(
             f"predict({bad!r})", "positive whole number", re.escape(repr(bad))
         ):
@@ -594,7 +597,7 @@ def _bad_inputs_are_refused(estimator: Any) -> None:
 def _inputs_are_routed(estimator: Any) -> None:
     X = [_series(i, 50 + 5 * i) for i in range(3)]
     U = [_inputs(len(x), i) for i, x in enumerate(X)]
-    scorer = forecast_scorer("nrmse", 4, context=10)
+    scorer = forecast_scorer("nrmse", 4, context=25)
     with sklearn.config_context(enable_metadata_routing=True):
         for est in (
             clone(estimator),

@@ -118,8 +118,16 @@ def test_large_numbers_are_not_taken_for_infinite():
     as_trajectories(np.full((10, 2), 1e308))  # whose sum overflows
 
 
-@pytest.mark.parametrize("value", [3, 2.5, True, np.int64(3), np.bool_(0), np.array(3)])
-def test_numbers_are_horizons(value):
+@pytest.mark.parametrize("X", [None, "my.csv", {"a": 1}, iter([1])])
+def test_what_is_no_data_is_named(X):
+    with pytest.raises(ValueError, match=f"got {type(X).__name__}"):
+        as_trajectories(X)
+
+
+@pytest.mark.parametrize(
+    "value", [3, 2.5, True, np.int64(3), np.bool_(0), np.array(3), "5", None]
+)
+def test_single_values_are_horizons(value):
     assert is_scalar(value)
     assert not is_scalar([value])
 
@@ -235,7 +243,50 @@ class TestGaps:
         with pytest.raises(ValueError, match="sort_index"):
             as_trajectories(self.frame(pd, index))
 
-    def test_short_pieces_say_how_to_ignore_gaps(self, pd):
-        index = pd.date_range("2020-01-01", periods=10).delete(2)
-        with pytest.raises(ValueError, match=r"Piece 0, cut.*reset_index"):
-            as_trajectories(self.frame(pd, index), min_rows=4)
+    def test_short_pieces_are_left_out_with_a_warning(self, pd):
+        index = pd.date_range("2020-01-01", periods=20).delete([2, 5, 12])
+        with pytest.warns(UserWarning, match=r"2 piece\(s\) of X.*4 row\(s\) in all"):
+            data = as_trajectories(self.frame(pd, index), min_rows=4)
+        assert data.lengths == [6, 7]
+        np.testing.assert_array_equal(data.pieces[0][:, 0], np.arange(4.0, 10))
+        u = np.arange(100.0, 117)[:, None]
+        got = check_inputs(u, data, who="Model")
+        np.testing.assert_array_equal(got[0], data.pieces[0] + 100)
+        np.testing.assert_array_equal(got[1], data.pieces[1] + 100)
+
+    def test_the_last_piece_is_needed_where_a_forecast_starts(self, pd):
+        frame = self.frame(pd, pd.date_range("2020-01-01", periods=10).delete(8))
+        with pytest.raises(ValueError, match=r"stretch.*has 1 sample.*at least 4"):
+            as_trajectories(frame, min_rows=4)
+        with pytest.warns(UserWarning, match="1 row"):
+            assert as_trajectories(frame, min_rows=4, needs_last=False).lengths == [8]
+        with pytest.raises(ValueError, match=r"stretch.*at least 40"):
+            as_trajectories(frame, min_rows=40, needs_last=False)
+
+    def test_times_with_a_zone(self, pd):
+        hours = pd.date_range("2020-03-28", periods=72, freq="h", tz="Europe/Paris")
+        assert len(as_trajectories(self.frame(pd, hours)).pieces) == 1
+        for frame in (hours.delete([30, 31]), hours.tz_convert("UTC").delete([30, 31])):
+            assert as_trajectories(self.frame(pd, frame)).lengths == [30, 40]
+
+    def test_panels_and_text_indexes(self, pd):
+        frame = self.frame(pd, pd.date_range("2020-01-01", periods=10))
+        with pytest.raises(ValueError, match="groupby"):
+            as_trajectories(pd.concat({"a": frame, "b": frame}))
+        frame.index = frame.index.astype(str)
+        with pytest.warns(UserWarning, match="parse_dates"):
+            as_trajectories(frame)
+
+    def test_columns_of_dates_or_text_are_named(self, pd):
+        frame = self.frame(pd, pd.RangeIndex(5))
+        when = pd.date_range("2020-01-01", periods=5)
+        for values in (when, when - when[0], list("abcde"), when.tz_localize("UTC")):
+            with pytest.raises(ValueError, match=r"\['when'\].*the index"):
+                as_trajectories(frame.assign(when=values))
+        frame = frame.assign(b=pd.array([1, 2, 3, 4, 5], dtype="Int64"), c=[True] * 5)
+        assert as_trajectories(frame.astype({"a": object})).n_features == 3
+        pl = pytest.importorskip("polars")
+        with pytest.raises(ValueError, match=r"\['when'\]"):
+            as_trajectories(pl.DataFrame({"when": when.to_numpy(), "a": [1.0] * 5}))
+        with pytest.raises(ValueError, match="array of dates"):
+            as_trajectories(when.to_numpy()[:, None])

@@ -39,7 +39,7 @@ from skdyn.koopman._rank import RANK, choose_rank, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._moments import Moments, reduce_rows
-from skdyn.utils._sklearn import Interval, StrOptions, fit_context
+from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Trajectories, check_trajectories
 
 __all__ = ["DMD"]
@@ -174,7 +174,6 @@ class DMD(ForecasterMixin, BaseEstimator):
         self.svd_solver = svd_solver
         self.random_state = random_state
 
-    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> DMD:
         """Fit the linear map from each row to the next.
 
@@ -202,7 +201,6 @@ class DMD(ForecasterMixin, BaseEstimator):
             rows = before, after
         return self._solve(*rows, trajectories, n_pairs=len(before))
 
-    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None) -> DMD:
         """Go on with further trajectories, as if all had been fitted together.
 

@@ -24,7 +24,7 @@ from skdyn.base import ForecasterMixin
 from skdyn.koopman._rank import RANK, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._moments import Moments
-from skdyn.utils._sklearn import Interval, fit_context
+from skdyn.utils._sklearn import Interval
 from skdyn.utils._trajectories import Pieces, Trajectories
 
 __all__ = ["DMDc"]
@@ -109,7 +109,6 @@ class DMDc(ForecasterMixin, BaseEstimator):
         self.input_matrix = input_matrix
         self.dt = dt
 
-    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None, *, u: Any = None) -> DMDc:
         """Fit the state and input matrices.
 
@@ -130,7 +129,6 @@ class DMDc(ForecasterMixin, BaseEstimator):
         trajectories, inputs = self._check_fit(X, u)
         return self._fit_moments(None, trajectories, inputs)
 
-    @fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, *, u: Any = None) -> DMDc:
         """Go on with further trajectories, as if all had been fitted together.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from skdyn.base import Horizon
+from skdyn.base import Horizon, min_context
 from skdyn.metrics import (
     cumulative_max_error,
     forecast_scale,
@@ -114,6 +114,13 @@ class ForecastScorer:
         ndarray of shape (n_windows,)
         """
         contexts, truth, inputs, scale = self._cut(X, u)
+        least, shortest = min_context(estimator), min(map(len, contexts))
+        if shortest < least:
+            raise ValueError(
+                f"The model forecasts from {least} row(s) of context, but the windows "
+                f"have {shortest}. Raise `context` of the RollingOriginSplit, or of the "
+                f"forecast_scorer where it has one, to at least {least}."
+            )
         if isinstance(contexts, np.ndarray):
             forecast = estimator.predict(Horizon(self.horizon, contexts, inputs))
         else:
@@ -157,6 +164,7 @@ class ForecastScorer:
                 f"A window has {lead} rows of context and {self.horizon} of horizon; "
                 f"pass longer test trajectories, or lower context or horizon."
             ),
+            needs_last=False,
         )
         scale = forecast_scale(data.rows())
         inputs = None if u is None else check_inputs(u, data, who=repr(self))

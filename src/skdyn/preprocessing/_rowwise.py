@@ -162,6 +162,12 @@ def check_way_back(transformer: Any, name: str | None = None) -> None:
         raise TypeError(
             f"{step} needs a transform method to stand before a forecaster."
         )
+    if type(transformer).__module__.startswith("sklearn.impute"):
+        raise TypeError(
+            f"{step} fills holes, which skdyn's estimators refuse before it is asked. "
+            f"Fill them before the pipeline (df.interpolate()), or cut the recording "
+            f"there (df.dropna() with a time index, or a list of trajectories)."
+        )
     if not hasattr(transformer, "inverse_transform"):
         raise TypeError(
             f"{step} has no inverse_transform, so a forecast cannot come back to the "

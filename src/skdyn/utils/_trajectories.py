@@ -22,6 +22,7 @@ import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -61,20 +62,24 @@ class Trajectories:
         A 2-D array-like, a list of them, or a 3-D array.
     lost : int
         Rows that transformers have taken off the start of every piece.
-    n_pieces : tuple of int or None
-        Pieces of each trajectory; None where each is one piece.
+    spans : tuple or None
+        For each trajectory, the (start, stop) rows of its pieces; None where no gap
+        in time cuts any. Pieces too short for what is asked are left out.
     index : tuple or None
         The row labels of each trajectory where they came in pandas DataFrames.
+    n_rows : tuple of int
+        Rows that each trajectory came in with.
     """
 
     pieces: Pieces
     form: Form
     lost: int = 0
-    n_pieces: tuple[int, ...] | None = None
+    spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
     index: tuple[Any, ...] | None = None
+    n_rows: tuple[int, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.pieces) if self.n_pieces is None else len(self.n_pieces)
+        return len(self.pieces) if self.spans is None else len(self.spans)
 
     @property
     def n_features(self) -> int:
@@ -115,12 +120,10 @@ class Trajectories:
 
     def groups(self, pieces: Pieces) -> list[list[np.ndarray]]:
         """`pieces` grouped by the trajectory that each belongs to."""
-        if self.n_pieces is None:
+        if self.spans is None:
             return [[piece] for piece in pieces]
-        stops = np.cumsum(self.n_pieces)
-        return [
-            list(pieces[b - n : b]) for n, b in zip(self.n_pieces, stops, strict=True)
-        ]
+        each = iter(pieces)
+        return [[next(each) for _ in spans] for spans in self.spans]
 
     def join(self, outputs: Pieces) -> Any:
         """Give what was computed for each piece the form that the data came in."""
@@ -132,12 +135,16 @@ class Trajectories:
         ]
         return whole[0] if self.form == "single" else whole
 
+    def runs(self, i: int) -> tuple[tuple[int, int], ...]:
+        """The (start, stop) rows of the pieces of trajectory `i`."""
+        return ((0, self.n_rows[i]),) if self.spans is None else self.spans[i]
+
     def last_pieces(self) -> Trajectories:
         """The last piece of each trajectory: what a forecast continues."""
-        if self.n_pieces is None:
+        if self.spans is None:
             return self
         ends = [group[-1] for group in self.groups(self.pieces)]
-        return replace(self, pieces=ends, n_pieces=None, index=None)
+        return replace(self, pieces=ends, spans=None, index=None)
 
     def tails(self, n_rows: int) -> Trajectories:
         """Copies of the last `n_rows` rows of each trajectory."""
@@ -150,8 +157,8 @@ class Trajectories:
 
 
 def is_scalar(X: Any) -> bool:
-    """Tell whether `X` is a single number (or a bool): a horizon, not data."""
-    if isinstance(X, (numbers.Number, np.generic)):
+    """Tell whether `X` is a single value: a horizon, right or wrong, and no data."""
+    if X is None or isinstance(X, (numbers.Number, np.generic, str)):
         return True
     return isinstance(X, np.ndarray) and X.ndim == 0
 
@@ -183,6 +190,7 @@ def as_trajectories(
     allow_nan: bool = False,
     min_rows: int = 1,
     why_min_rows: str = "",
+    needs_last: bool = True,
 ) -> Trajectories:
     """Validate data of any accepted form.
 
@@ -198,6 +206,9 @@ def as_trajectories(
         The least rows that every piece must have.
     why_min_rows : str
         The rest of the message when one has less: who needs them, what to do.
+    needs_last : bool
+        Of the pieces between gaps in time, short ones are left out with a warning. The
+        last, which a forecast continues, may be left out only where this is False.
 
     Returns
     -------
@@ -213,7 +224,8 @@ def as_trajectories(
     """
     form, members = _members(X, name)
     where = _naming(name, form)
-    lost, pieces, n_pieces, index = [], [], [], []
+    lost, spans, index, n_rows, short = [], [], [], [], []
+    pieces: list[np.ndarray] = []
     checked: Pieces
     if form == "array":
         checked = _check_3d(members, name, allow_complex)
@@ -223,9 +235,22 @@ def as_trajectories(
             array = _check_2d(member, where(i), allow_complex)
             cuts = _gaps(member, where(i))
             lost.append(_lost(member))
-            pieces.extend(np.split(array, cuts) if cuts else [array])
-            n_pieces.append(len(cuts) + 1)
+            edges = [0, *cuts, len(array)]
+            runs = list(pairwise(edges))
+            long = [
+                (start, stop)
+                for start, stop in runs
+                if stop - start >= min_rows or (needs_last and stop == len(array))
+            ]
+            if cuts and long:
+                short += [
+                    stop - start for start, stop in runs if (start, stop) not in long
+                ]
+                runs = long
+            pieces.extend(array[start:stop] for start, stop in runs)
+            spans.append(tuple(runs))
             index.append(member.index if is_pandas(member) else None)
+            n_rows.append(len(array))
         widths = {piece.shape[1] for piece in pieces}
         if len(widths) > 1:
             raise ValueError(
@@ -241,10 +266,19 @@ def as_trajectories(
         checked,
         form,
         lost[0] if len(set(lost)) == 1 else 0,
-        tuple(n_pieces) if any(n > 1 for n in n_pieces) else None,
+        tuple(spans) if short or len(pieces) > len(spans) else None,
         tuple(index) if any(i is not None for i in index) else None,
+        tuple(n_rows) or (checked[0].shape[0],) * len(checked),
     )
     _check_lengths(trajectories, where, min_rows, why_min_rows)
+    if short:
+        warnings.warn(
+            f"{len(short)} piece(s) of {name} between gaps in the time index, "
+            f"{sum(short)} row(s) in all, are shorter than the {min_rows} rows needed "
+            f"and are left out.",
+            UserWarning,
+            stacklevel=4,
+        )
     if not allow_nan:
         _check_finite(trajectories, members, where)
     return trajectories
@@ -312,17 +346,18 @@ def check_inputs(
     aligned: list[np.ndarray] = []
     for i, (rows, group) in enumerate(zip(whole, groups, strict=True)):
         lengths = np.array([len(piece) for piece in group])
-        if len(rows) == lengths.sum():
-            aligned.extend(np.split(rows, np.cumsum(lengths)[:-1]))
+        runs = trajectories.runs(i)
+        if len(rows) == trajectories.n_rows[i]:
+            aligned.extend(rows[start:stop] for start, stop in runs)
         elif lost and len(rows) == (lengths + lost).sum():
             parts = np.split(rows, np.cumsum(lengths + lost)[:-1])
             aligned.extend(part[lost:] for part in parts)
         else:
             raise ValueError(
                 f"{who} needs one row of inputs for each row of X: needed "
-                f"{(lengths + lost).sum()} rows in {where(i)}, got {len(rows)}. Pass "
-                f"inputs with as many rows as the data, row k acting between rows k "
-                f"and k+1."
+                f"{trajectories.n_rows[i] + lost * len(group)} rows in {where(i)}, got "
+                f"{len(rows)}. Pass inputs with as many rows as the data, row k acting "
+                f"between rows k and k+1."
             )
     return np.stack(aligned) if isinstance(trajectories.pieces, np.ndarray) else aligned
 
@@ -401,15 +436,12 @@ def check_times(t: Any, trajectories: Trajectories) -> list[np.ndarray]:
         )
     where = _naming("t", trajectories.form)
     times: list[np.ndarray] = []
-    for i, (member, group) in enumerate(
-        zip(members, trajectories.groups(trajectories.pieces), strict=True)
-    ):
+    for i, member in enumerate(members):
         clock = np.asarray(member, dtype=np.float64)
-        lengths = [len(piece) for piece in group]
-        if len(clock) != sum(lengths):
+        if len(clock) != trajectories.n_rows[i]:
             raise ValueError(
-                f"{where(i)} needs a time for each of {sum(lengths)} rows, got "
-                f"{len(clock)}. Cut t as X was cut."
+                f"{where(i)} needs a time for each of {trajectories.n_rows[i]} rows, "
+                f"got {len(clock)}. Cut t as X was cut."
             )
         bad = np.flatnonzero(~(np.diff(clock) > 0))
         if not np.isfinite(clock).all() or bad.size:
@@ -418,7 +450,7 @@ def check_times(t: Any, trajectories: Trajectories) -> list[np.ndarray]:
                 f"{where(i)} needs finite, strictly increasing times, got "
                 f"{clock[row]} at row {row}. Sort the rows and drop repeated times."
             )
-        times.extend(np.split(clock, np.cumsum(lengths)[:-1]))
+        times.extend(clock[start:stop] for start, stop in trajectories.runs(i))
     return times
 
 
@@ -446,6 +478,11 @@ def _members(X: Any, name: str) -> tuple[Form, Any]:
                 f"{n_dim} dimensions. Concatenate 3-D arrays into one."
             )
     n_dim = _n_dim(X)
+    if n_dim == 0:
+        raise ValueError(
+            f"{name} needs a trajectory of shape (n_samples, n_features), or a list of "
+            f"them, got {type(X).__name__}."
+        )
     if n_dim == 1:
         raise ValueError(
             f"{name} needs a trajectory of shape (n_samples, n_features): expected 2D "
@@ -465,6 +502,7 @@ def _naming(name: str, form: Form) -> Callable[[int], str]:
 
 def _check_2d(member: Any, name: str, allow_complex: bool) -> np.ndarray:
     """One trajectory as a 2-D array of a floating-point type, NaN allowed."""
+    _check_numeric(member, name)
     if allow_complex and getattr(np.asarray(member), "dtype", None) is not None:
         array = np.asarray(member)
         if array.dtype.kind == "c":
@@ -480,6 +518,44 @@ def _check_2d(member: Any, name: str, allow_complex: bool) -> np.ndarray:
         input_name=name,
     )
     return array.view(np.dtype(array.dtype.type))
+
+
+def _check_numeric(member: Any, name: str) -> None:
+    """Raise for dates and text, naming the columns of a DataFrame."""
+    if not is_frame(member):
+        kind = getattr(getattr(member, "dtype", None), "kind", "f")
+        if kind in "mM":
+            raise ValueError(
+                f"{name} needs numbers, got an array of dates ({member.dtype}). Leave "
+                f"the times out: rows are in time order at a constant step."
+            )
+        return
+    bad = [
+        str(column)
+        for j, (column, dtype) in enumerate(
+            zip(member.columns, member.dtypes, strict=True)
+        )
+        if not _is_numeric(member, j, dtype)
+    ]
+    if bad:
+        raise ValueError(
+            f"{name} needs columns of numbers, got dates or text in {bad}. Make a time "
+            f"column the index (pandas: read_csv(..., index_col=0, parse_dates=True) or "
+            f"df.set_index) and select the numeric columns "
+            f"(df.select_dtypes('number'); polars: df.select(cs.numeric()))."
+        )
+
+
+def _is_numeric(frame: Any, j: int, dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):
+        return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
+    if dtype.kind != "O":
+        return dtype.kind in "biufc"
+    try:
+        frame.iloc[:, j].astype(np.float64)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check_3d(X: Any, name: str, allow_complex: bool) -> np.ndarray:
@@ -498,11 +574,14 @@ def _check_lengths(
     for i, n in enumerate(trajectories.lengths):
         if n >= max(least, 1):
             continue
-        if trajectories.n_pieces is None:
+        if trajectories.spans is None:
             label, hint = where(i), ""
         else:
-            label = f"Piece {i}, cut from a DataFrame at the gaps in its time index,"
-            hint = " To ignore the gaps, pass df.reset_index(drop=True)."
+            label = f"A stretch of {where(0)} without gaps in its time index"
+            hint = (
+                " Of such stretches only the last has to be long enough: it is the "
+                "one that a forecast continues. Leave its rows out, or pass more."
+            )
         reason = f" {why}" if why else " Pass more rows."
         raise ValueError(
             f"{label} has {n} sample(s) (rows), but at least {max(least, 1)} are "
@@ -536,7 +615,8 @@ def _check_finite(
         raise ValueError(
             f"{where(i)} contains NaN or inf: {value} at row {row}, column {label}. "
             f"Finite rows are needed: cut the recording there into several "
-            f"trajectories (a list), or fill the gap before."
+            f"trajectories (a list; in a DataFrame with a time index df.dropna() cuts), "
+            f"or fill the gap before (df.interpolate())."
         )
 
 
@@ -545,14 +625,24 @@ def _gaps(member: Any, name: str) -> list[int]:
     if not is_pandas(member) or len(member) < 3:
         return []
     index = member.index
+    if index.nlevels > 1:
+        raise ValueError(
+            f"{name} needs one trajectory in each DataFrame, got a MultiIndex. Pass a "
+            f"list: [part.droplevel(0) for _, part in df.groupby(level=0)]."
+        )
     kind = getattr(index, "inferred_type", "")
+    if kind == "string" and _reads_as_dates(index[:3]):
+        warnings.warn(
+            f"The index of {name} is text that reads as dates, so gaps in time are not "
+            f"seen. Convert it: pd.read_csv(..., parse_dates=True) or "
+            f"df.set_index(pd.to_datetime(df.index)).",
+            UserWarning,
+            stacklevel=5,
+        )
     if kind not in ("datetime64", "datetime", "timedelta64", "timedelta", "period"):
         return []
-    if kind == "period":
-        stamps = index.asi8
-    else:
-        stamps = index.to_numpy().astype("int64")
-    steps = np.diff(stamps)
+    # Whole numbers since an epoch, in UTC for times with a zone.
+    steps = np.diff(index.asi8)
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
@@ -570,6 +660,14 @@ def _gaps(member: Any, name: str) -> list[int]:
             if index.freq is not None or pd.infer_freq(index) is not None:
                 return []
     return [int(cut) for cut in cuts]
+
+
+def _reads_as_dates(labels: Any) -> bool:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return bool(pd.to_datetime(labels, errors="coerce").notna().all())
 
 
 def _check_same_count(
