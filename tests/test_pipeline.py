@@ -6,8 +6,10 @@ import sklearn
 from sklearn import pipeline as stock
 from sklearn.base import BaseEstimator, clone
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import (
     GridSearchCV,
@@ -27,6 +29,7 @@ from sklearn.preprocessing import (
 
 from skdyn.base import Horizon, TransformMixin, min_context
 from skdyn.baselines import Persistence
+from skdyn.exceptions import DivergenceWarning
 from skdyn.koopman import DMD, DMDc
 from skdyn.model_selection import RollingOriginSplit, forecast_scorer
 from skdyn.pipeline import Pipeline, make_pipeline
@@ -40,9 +43,7 @@ class Differencing(TransformMixin, BaseEstimator):
     _parameter_constraints = {}
 
     def fit(self, X, y=None):
-        from skdyn.utils._trajectories import check_trajectories
-
-        self._last = check_trajectories(self, X, reset=True).tails(1)
+        self._last = self._check_fit(X).tails(1)
         return self
 
     def _transform(self, x):
@@ -137,6 +138,7 @@ def test_set_output_does_not_stop_a_forecast(waves, kind, library):
     np.testing.assert_allclose(listed.fit([waves, waves]).predict(5)[1], want)
 
 
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
 def test_set_output_frames_of_foreign_steps(waves):
     pd = pytest.importorskip("pandas")
     pipe = make_pipeline(StandardScaler(), DelayEmbedding(3)).set_output(
@@ -366,3 +368,119 @@ def test_a_search_at_the_end_of_a_pipeline(waves):
     pipe = make_pipeline(DelayEmbedding(16), search).fit(waves[:800])
     np.testing.assert_allclose(pipe.predict(20), waves[800:820], atol=1e-7)
     assert pipe.score(waves) > 0.999
+
+
+def test_gaps_are_carried_and_not_inferred_again():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    # Five pieces of ten rows: embedded in ten delays, each becomes one row, and the
+    # gaps become the usual step.
+    hours = np.concatenate([1000 * i + np.arange(10) for i in range(5)])
+    index = pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h")
+    frame = pd.DataFrame(rng.standard_normal((50, 1)), index=index)
+    with pytest.raises(ValueError, match=r"1 sample.*at least 2"):
+        make_pipeline(DelayEmbedding(10), DMD()).fit(frame)
+    longer = frame.iloc[:-1]
+    assert len(DelayEmbedding(9).fit_transform(longer)) == 2 * 4 + 1
+    with pytest.raises(ValueError, match="cannot carry the gaps"):
+        DelayEmbedding(2).set_output(transform="polars").fit_transform(frame)
+
+
+def test_inputs_find_their_rows_past_gaps_and_short_stretches():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X, u = rng.standard_normal((200, 1)), rng.standard_normal((200, 1))
+    hours = np.r_[np.arange(100), 200, 201, 300 + np.arange(98)]
+    index = pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h")
+    frame = pd.DataFrame(X, columns=["a"], index=index)
+    scale = StandardScaler(with_mean=False)
+    for kind, steps in (
+        (stock.make_pipeline, (DelayEmbedding(3), DMDc())),
+        (make_pipeline, (DelayEmbedding(3), DMDc())),
+        (make_pipeline, (scale, DelayEmbedding(2), DelayEmbedding(2), DMDc())),
+    ):
+        pipe, cut = kind(*map(clone, steps)), kind(*map(clone, steps))
+        name = "u" if kind is make_pipeline else "dmdc__u"
+        with pytest.warns(UserWarning, match="1 piece"):
+            pipe.fit(frame, **{name: u})
+        cut.fit([X[:100], X[102:]], **{name: [u[:100], u[102:]]})
+        got = pipe.predict(Horizon(4, u=u[:4]))
+        want = cut.predict(Horizon(4, u=[u[:4], u[:4]]))[1]
+        if scale not in steps:
+            np.testing.assert_allclose(got, want)
+        else:
+            np.testing.assert_allclose(got, want, rtol=0.1)
+
+
+def test_a_step_replaced_after_fit_is_seen(waves):
+    pipe = make_pipeline(StandardScaler(), DMD()).fit(waves)
+    pipe.set_params(dmd=Persistence())
+    with pytest.raises(NotFittedError):
+        pipe.predict(2)
+    pipe.fit(waves).set_params(standardscaler=PCA())
+    with pytest.raises(NotFittedError):
+        pipe.predict(waves)
+
+
+def test_transformers_that_write_into_their_input(waves):
+    X = 5 * waves + 3
+    kept = X.copy()
+    pipe = make_pipeline(StandardScaler(copy=False), DelayEmbedding(8), DMD()).fit(X)
+    np.testing.assert_array_equal(X, kept)
+    want = make_pipeline(StandardScaler(), DelayEmbedding(8), DMD()).fit(X).predict(9)
+    np.testing.assert_array_equal(pipe.predict(9), want)
+    pipe.predict(X)
+    np.testing.assert_array_equal(X, kept)
+
+
+def test_parameters_of_foreign_steps(waves):
+    weight = np.r_[np.ones(500), np.zeros(500)]
+    want = StandardScaler().fit(waves[:500]).mean_
+    pipe = make_pipeline(StandardScaler(), DMD())
+    pipe.fit(waves, standardscaler__sample_weight=weight)
+    np.testing.assert_allclose(pipe[0].mean_, want)
+    with sklearn.config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        pipe = make_pipeline(scaler, DMD()).fit(waves, sample_weight=weight)
+    np.testing.assert_allclose(pipe[0].mean_, want)
+
+
+def test_stock_pipelines_of_foreign_steps(waves):
+    sinh = FunctionTransformer(np.sinh, inverse_func=np.arcsinh)
+    inner = stock.make_pipeline(StandardScaler(), sinh)
+    pipe = make_pipeline(inner, DelayEmbedding(3), Persistence()).fit(waves)
+    np.testing.assert_allclose(pipe.predict(1), waves[-1:])
+    inner = stock.make_pipeline(VarianceThreshold(), StandardScaler())
+    with pytest.raises(TypeError, match="drops columns"):
+        make_pipeline(inner, DMD()).fit(waves)
+    search = GridSearchCV(delay_dmd(stock.make_pipeline), {})
+    with pytest.raises(TypeError, match="stock scikit-learn Pipeline"):
+        make_pipeline(StandardScaler(), search).fit(waves)
+
+
+def test_a_search_with_inputs_at_the_end(waves):
+    u = np.random.default_rng(0).standard_normal((1000, 1))
+    search = GridSearchCV(
+        DMDc(), {"rank": [1, None]}, cv=RollingOriginSplit(2, context=9)
+    )
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipe = make_pipeline(StandardScaler(with_mean=False), search).fit(waves, u=u)
+        assert len(pipe.predict(waves, u=u)) == 1000
+        assert pipe.score(waves, u=u) > 0.9
+        assert pipe.forecast(3, u=u[:3]).shape == (3, 1)
+
+
+def test_an_inverse_that_overflows_is_a_divergence():
+    X = np.exp(np.arange(1.0, 9.0))[:, None]
+    pipe = make_pipeline(FunctionTransformer(np.log, inverse_func=np.exp), DMDc())
+    pipe.fit(X)
+    with pytest.warns(DivergenceWarning) as record:
+        rows = pipe.predict(900)
+    assert len(record) == 1
+    assert np.isnan(rows[-1]).all()
+    assert np.isfinite(rows[:3]).all()
+
+
+def test_imputers_are_refused_by_name(waves):
+    with pytest.raises(TypeError, match=r"simpleimputer.*interpolate"):
+        make_pipeline(SimpleImputer(), DMD()).fit(waves)

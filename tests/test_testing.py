@@ -102,9 +102,7 @@ class LosesRows(TransformMixin, BaseEstimator):
     _parameter_constraints = {}
 
     def fit(self, X, y=None):
-        from skdyn.utils._trajectories import check_trajectories
-
-        check_trajectories(self, X, reset=True)
+        self._check_fit(X)
         return self
 
     def _transform(self, x):

@@ -33,6 +33,7 @@ from skdyn.utils._trajectories import (
     check_trajectories,
     is_scalar,
     mark_lost,
+    mark_origin,
 )
 
 __all__ = [
@@ -97,7 +98,9 @@ class Horizon:
             value = getattr(self, name)
             if value is not None:
                 shape = getattr(value, "shape", None)
-                about = f"shape {shape}" if shape else f"{len(value)} members"
+                listed = isinstance(value, (list, tuple))
+                about = f"{len(value)} members" if listed else type(value).__name__
+                about = f"shape {shape}" if shape else about
                 parts.append(f"{name}=<{about}>")
         if self.way_back:
             steps = " > ".join(type(step).__name__ for step, _ in self.way_back)
@@ -320,7 +323,17 @@ class ForecasterMixin:
                         "predict. Drop one of them."
                     )
                 horizon = replace(horizon, u=u)
-            return horizon.restore(self._forecast(horizon))
+            rows = self._forecast(horizon)
+            if not horizon.way_back:
+                return rows
+            with np.errstate(all="ignore"):
+                restored = horizon.restore(rows)
+            # An inverse such as exp may overflow where the model did not.
+            for each in restored if isinstance(restored, list) else [restored]:
+                batch = each if each.ndim == 3 else each[None]
+                if np.issubdtype(batch.dtype, np.inexact):
+                    _end_where_diverged(batch, type(self).__name__)
+            return restored
         trajectories = self._check_context(X, needs_last=False)
         inputs = self._check_inputs_given(u)
         if inputs is not None:
@@ -432,7 +445,7 @@ class ForecasterMixin:
         self, state: np.ndarray, u: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         raise NotImplementedError(
-            f"{type(self).__name__} needs _step(state, u) -> (state, y), one row further."
+            f"{type(self).__name__} needs _step(state, u) -> (state, y): one row."
         )
 
     def _rollout(
@@ -496,9 +509,15 @@ class ForecasterMixin:
         states = self._begin_all(starts.pieces, past)
         with np.errstate(all="ignore"):
             rows = self._rollout(states, horizon.n_steps, future)
-        rows = np.ascontiguousarray(rows, dtype=self._forecast_dtype(starts.dtype))
-        _end_where_diverged(rows, type(self).__name__)
+        rows = self._finish(rows, starts.dtype)
         return rows if starts.form == "array" else starts.join(list(rows))
+
+    def _finish(self, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Rows (batch, n_steps, d) in the context's type, NaN where they diverged."""
+        with np.errstate(all="ignore"):
+            rows = np.ascontiguousarray(rows, dtype=self._forecast_dtype(dtype))
+        _end_where_diverged(rows, type(self).__name__)
+        return rows
 
     def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
         """The context's own type, complex where the model is."""
@@ -541,8 +560,7 @@ class ForecasterMixin:
             past, now = inputs[:, :-1], inputs[:, -1]
         with np.errstate(all="ignore"):
             _, rows = self._step(self._begin(contexts, past), now)
-        rows = rows.astype(self._forecast_dtype(trajectories.dtype), copy=False)
-        _end_where_diverged(rows[:, None], type(self).__name__)
+        rows = self._finish(rows[:, None], trajectories.dtype)[:, 0]
         if isinstance(trajectories.pieces, np.ndarray):
             return rows.reshape(len(trajectories.pieces), -1, rows.shape[1])
         ends = np.cumsum([n - least + 1 for n in trajectories.lengths])
@@ -653,15 +671,36 @@ class _PlainTransform:
         fitted = self.fit(X, y, **fit_params)
         return fitted.transform(X)
 
+    def _check_fit(self, X: Any, **kwargs: Any) -> Trajectories:
+        """Validate parameters and data; set ``n_features_in_`` and the names."""
+        if hasattr(self, "_parameter_constraints"):
+            self._validate_params()  # type: ignore[attr-defined]
+        return check_trajectories(  # type: ignore[no-any-return]
+            self, X, reset=True, allow_complex=self._allow_complex, **kwargs
+        )
+
     def _wrap(self, trajectories: Trajectories, outputs: Pieces, X: Any) -> Any:
-        """Give outputs the form of the input, a DataFrame's index, and the mark."""
-        lost = trajectories.lost + self.min_context_ - 1
-        container = output_container(self)
-        if trajectories.spans is not None and container == "default":
-            container = "pandas"
+        """Give outputs the form of the input, a DataFrame's index, and the notes."""
+        container, names = output_container(self), self.get_feature_names_out()
+        cut = trajectories.spans is not None
+        if cut and container == "default":
+            # Columns by number, since without gaps there are no names either.
+            container, names = "pandas", list(range(len(names)))
+        if cut and container != "pandas":
+            raise ValueError(
+                f"A {container} DataFrame cannot carry the gaps in the time index of "
+                f"the data. Use set_output(transform='pandas'), or pass the stretches "
+                f"between the gaps as a list."
+            )
+        if container == "default" and isinstance(outputs, np.ndarray):
+            return mark_lost(outputs, trajectories.origin(0)[0] - outputs.shape[1])
         if container == "default" or trajectories.form == "array":
-            return mark_lost(trajectories.join(outputs), lost)
-        names = self.get_feature_names_out()
+            return trajectories.join(
+                [
+                    mark_lost(rows, trajectories.origin(i)[0] - len(rows))
+                    for i, rows in enumerate(outputs)
+                ]
+            )
         members = [X] if trajectories.form == "single" else X
         frames = []
         for i, (member, group) in enumerate(
@@ -676,7 +715,11 @@ class _PlainTransform:
                 index = member.index[np.concatenate(kept)]
             values = np.concatenate(group) if len(group) > 1 else group[0]
             frame = create_frame(container, values, names, index)
-            frames.append(mark_lost(frame, lost))
+            if container == "pandas":
+                mark_origin(
+                    frame, [len(rows) for rows in group], trajectories.origin(i)
+                )
+            frames.append(frame)
         return frames[0] if trajectories.form == "single" else frames
 
     def inverse_transform(self, X: Any) -> Any:
@@ -723,8 +766,8 @@ class _PlainTransform:
 class TransformMixin(_PlainTransform, TransformerMixin):
     """Everything that a transformer has beside its ``fit``.
 
-    A transformer subclasses ``TransformMixin, BaseEstimator`` and writes ``fit``,
-    ``get_feature_names_out``, ``_transform(x)`` on arrays (..., n_samples, n_features)
+    A transformer subclasses ``TransformMixin, BaseEstimator`` and writes ``fit``, which
+    begins with ``self._check_fit(X)``, ``get_feature_names_out``, ``_transform(x)`` on arrays (..., n_samples, n_features)
     and ``_inverse(y)`` on arrays (..., n_rows, n_outputs), one row out for each row in.
     Where the inverse needs the past (differencing), it writes
     ``inverse_forecast(Y, context)`` beside, with `context` None for the training data.

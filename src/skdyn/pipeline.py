@@ -228,9 +228,18 @@ class Pipeline(_stock.Pipeline):
 
     def _native_steps(self, with_final: bool = False) -> Iterator[Any]:
         """The fitted steps, the foreign ones wrapped."""
+        steps = self._current_steps()
+        steps = steps if with_final else steps[:-1]
+        return (step for step in steps if step not in (None, "passthrough"))
+
+    def _current_steps(self) -> list[Any]:
+        """The fitted steps; where one was replaced since, the one that stands there."""
         check_is_fitted(self)
-        steps = self._fitted_steps if with_final else self._fitted_steps[:-1]
-        return (step for _, step in steps if step not in (None, "passthrough"))
+        current = []
+        for (_, step), (_, fitted) in zip(self.steps, self._fitted_steps, strict=True):
+            same = step is fitted or step is getattr(fitted, "transformer_", None)
+            current.append(fitted if same else step)
+        return current
 
     def set_output(self, *, transform: Any = None) -> Pipeline:
         """Set what ``transform`` gives, for all steps.
@@ -395,8 +404,11 @@ class Pipeline(_stock.Pipeline):
         return float(final.score(X, y, **params))
 
     def _fitted_final(self) -> Any:
-        check_is_fitted(self)
-        return self._fitted_steps[-1][1]
+        final = self._current_steps()[-1]
+        # What a search has found takes inputs; the search's own predict does not.
+        return (
+            getattr(final, "best_estimator_", final) if _is_forecaster(final) else final
+        )
 
     def _inverse_needs_past(self) -> bool:
         return any(_needs_past(step) for step in self._native_steps())
@@ -437,6 +449,8 @@ def _check_foreign(step: Any, name: str) -> None:
 
 
 def _check_not_stock(step: Any, name: str) -> None:
+    if hasattr(step, "estimator"):
+        _check_not_stock(step.estimator, name)
     nested = [] if isinstance(step, Pipeline) else getattr(step, "steps", [])
     if any(isinstance(each, (TransformMixin, ForecasterMixin)) for _, each in nested):
         raise TypeError(

@@ -112,8 +112,8 @@ def check_forecaster(estimator: Any) -> None:
     ----------
     estimator : estimator
         Unfitted, with parameters that make it cheap to fit on some fifty rows of
-        three features and let it forecast from 20 rows of context. A transformer is checked by itself and before a forecaster, in
-        both kinds of Pipeline.
+        three features and let it forecast from 20 rows of context. A transformer is
+        checked by itself and before a forecaster, in both kinds of Pipeline.
 
     Raises
     ------

@@ -221,16 +221,15 @@ def test_tall_and_wide_routes_agree():
 
 
 def test_partial_fit_after_a_fit_without_moments_says_what_to_do():
-    X = np.random.default_rng(0).standard_normal((10, 30))
+    X = np.random.default_rng(0).standard_normal((10, 1025))
     with pytest.raises(ValueError, match="Start with partial_fit"):
         DMD().fit(X).partial_fit(X)
+    X = X[:, :30]
     a, b = X[:5], X[5:]
-    parts = DMD().partial_fit(a).partial_fit(b)
-    np.testing.assert_allclose(
-        parts.forecast(3, context=X),
-        DMD().fit([a, b]).forecast(3, context=X),
-        atol=1e-9,
-    )
+    whole = DMD().fit([a, b]).forecast(3, context=X)
+    for parts in (DMD().partial_fit(a), DMD().fit(a)):
+        parts.partial_fit(b)
+        np.testing.assert_allclose(parts.forecast(3, context=X), whole, atol=1e-9)
     with pytest.raises(ValueError, match="features"):
         parts.partial_fit(X[:, :4])
 
@@ -287,3 +286,57 @@ def test_big_batches_and_single_starts_agree():
     for i in (0, 7, 299):
         want = orbit(A, contexts[i, 0], 131)[1:]
         np.testing.assert_allclose(got[i], want, atol=1e-11)
+
+
+def test_single_precision_is_not_taken_for_signal():
+    # Two waves in a hundred features, stored in float32: rank 2, by every route.
+    rng = np.random.default_rng(0)
+    t = np.arange(2000)
+    basis = np.linalg.qr(rng.standard_normal((100, 2)))[0].T
+    X = (np.column_stack([np.cos(0.1 * t), np.sin(0.1 * t)]) @ basis).astype(np.float32)
+    assert DMD().fit(X).rank_ == 2
+    assert DMD().fit(X[:60]).rank_ == 2
+    assert DMD().partial_fit(X[:60]).partial_fit(X[60:]).rank_ == 2
+    assert DMD(rank=0.999).fit(1e25 * X[:60]).rank_ == 2
+
+
+def test_a_sketch_of_complex_data():
+    rng = np.random.default_rng(0)
+    eigenvalues = 0.99 * np.exp(1j * np.linspace(0.1, 2, 4))
+    modes = np.linalg.qr(
+        rng.standard_normal((4, 300)).T + 1j * rng.standard_normal((300, 4))
+    )
+    X = (eigenvalues[None] ** np.arange(200)[:, None]) @ modes[0].T
+    got = DMD(rank=4).fit(X).spectrum_.eigenvalues
+    for value in eigenvalues:
+        assert np.abs(got - value).min() < 1e-10
+
+
+def test_forward_backward_refuses_what_cannot_be_inverted():
+    for X in (np.zeros((10, 2)), [[1.0, 0], [0, 1], [0, 0], [0, 0]]):
+        with pytest.raises(ValueError, match=r"invertible.*got [01]"):
+            DMD(forward_backward=True).fit(X)
+
+
+def test_defective_systems_have_a_finite_spectrum():
+    K = np.array([[0.9, 1.0], [0.0, 0.9]])
+    X = orbit(K, np.array([1.0, 0.3]), 30)
+    spectrum = DMD().fit(X).spectrum_
+    np.testing.assert_allclose(spectrum.eigenvalues, 0.9, atol=1e-6)
+    shift = orbit(np.eye(3, k=1), np.array([1.0, 0, 0]), 6)
+    for values in (spectrum.modes, DMD().fit(shift).spectrum_.modes):
+        assert np.isfinite(values).all()
+
+
+def test_the_spectrum_is_of_the_parameters_of_the_fit(rotation):
+    dmd = DMD(dt=0.5).fit(rotation)
+    dmd.set_params(dt=2.0, exact=False)
+    assert dmd.spectrum_.dt == 0.5
+
+
+def test_reconstruct_says_where_it_diverges():
+    X = 10.0 ** np.arange(10)[:, None]
+    with pytest.warns(DivergenceWarning):
+        rows = DMD().fit(X).reconstruct(np.ones((400, 1)))
+    assert np.isfinite(rows[:300]).all()
+    assert np.isnan(rows[310:]).all()

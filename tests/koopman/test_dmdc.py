@@ -95,3 +95,38 @@ def test_without_inputs_it_is_dmd(rotation):
 def test_input_matrix_of_another_shape_is_refused(rotation):
     with pytest.raises(ValueError, match=r"\(1, 2\), got \(2, 1\)"):
         DMDc(input_matrix=B.T).fit(rotation, u=np.ones((100, 1)))
+
+
+def test_a_refused_first_partial_fit_can_be_retried(rotation):
+    u = np.ones((100, 1))
+    dmdc = DMDc()
+    with pytest.raises(ValueError, match="needed 100 rows"):
+        dmdc.partial_fit(rotation, u=u[:7])
+    assert dmdc.partial_fit(rotation, u=u).n_inputs_ == 1
+
+
+def test_bad_input_matrices_are_refused(rotation):
+    with pytest.raises(ValueError, match="needed u in fit"):
+        DMDc(input_matrix=B).fit(rotation)
+    with pytest.raises(ValueError, match="NaN"):
+        DMDc(input_matrix=B * np.nan).fit(rotation, u=np.ones((100, 1)))
+
+
+def test_inputs_of_a_context_in_every_length_that_ends_where_it_does(rotation):
+    pd = pytest.importorskip("pandas")
+    from skdyn.preprocessing import DelayEmbedding
+
+    rng = np.random.default_rng(0)
+    u = rng.standard_normal((105, 1))
+    hours = np.r_[np.arange(50), 200 + np.arange(50)]
+    index = pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h")
+    frame = pd.DataFrame(rotation, index=index)
+    dmdc = DMDc().fit(frame, u=u[:100])
+    want = dmdc.predict(5, u=u[99:104])
+    for part in (u[99:104], u[50:104], u[:104]):
+        np.testing.assert_allclose(dmdc.forecast(5, context=frame, u=part), want)
+    Z = DelayEmbedding(3).fit_transform(rotation)
+    dmdc = DMDc().fit(Z, u=u[2:100])
+    want = dmdc.predict(5, u=u[99:104])
+    for part in (u[2:104], u[:104]):
+        np.testing.assert_allclose(dmdc.forecast(5, context=Z, u=part), want)

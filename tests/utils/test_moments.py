@@ -193,3 +193,31 @@ def test_pairs_of_one_trajectory_share_their_moments(decay):
     np.testing.assert_allclose(skip.gram, copy.gram, atol=1e-12)
     back = Moments.from_rows(X[1:], X[:-1], method="gram")
     np.testing.assert_allclose(back.gram[3:, 3:], X[:-1].T @ X[:-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("method", ["gram", "qr"])
+def test_units_do_not_decide_what_is_solved(method):
+    rng = np.random.default_rng(0)
+    scale = np.array([1e9, 1.0, 1e-3])
+    Z = rng.standard_normal((200, 3)) * scale
+    B = 1.0 / scale[:, None]
+    moments = Moments.from_rows(Z, Z @ B, method=method)
+    for alpha in (0.0, 1e-12):
+        np.testing.assert_allclose(moments.solve(alpha) / B, 1.0, rtol=1e-8)
+
+
+def test_a_gram_refuses_to_be_subtracted_down_to_nothing():
+    Z, Y, _ = problem(200, p=3)
+    whole = Moments.from_rows(Z, Y, method="gram")
+    with pytest.raises(ValueError, match="leave_one_out"):
+        whole - Moments.from_rows(Z[:198], Y[:198], method="gram")
+    Z[:100] *= 1e9
+    whole = Moments.from_rows(Z, Y, method="gram")
+    with pytest.raises(ValueError, match="leave_one_out"):
+        whole - Moments.from_rows(Z[:100], Y[:100], method="gram")
+
+
+def test_negative_weights_are_refused():
+    Z, Y, _ = problem(20)
+    with pytest.raises(ValueError, match="at least 0"):
+        Moments.from_rows(Z, Y, weight=-np.ones(20))

@@ -158,8 +158,8 @@ class TestInputs:
         assert type(marked) is np.ndarray
         assert marked.dtype == np.float64
         for copy in (pickle.loads(pickle.dumps(marked)), marked.copy(), marked[:]):
-            assert as_trajectories(copy).lost == 3
-        assert as_trajectories(mark_lost(marked, 0)).lost == 0
+            assert as_trajectories(copy).origin(0) == (10, (10,))
+        assert as_trajectories(mark_lost(marked, 0)).origin(0) == (7, (7,))
         # What comes out of the door carries no mark of what went in.
         assert as_trajectories(marked).rows().dtype.metadata is None
 
@@ -290,3 +290,17 @@ class TestGaps:
             as_trajectories(pl.DataFrame({"when": when.to_numpy(), "a": [1.0] * 5}))
         with pytest.raises(ValueError, match="array of dates"):
             as_trajectories(when.to_numpy()[:, None])
+
+    def test_hours_and_business_days(self, pd):
+        # Gaps of 17 and 65 hours look like business hours to pandas' own inference.
+        for gap in (16, 17, 18, 65):
+            hours = np.r_[np.arange(50), 49 + gap + np.arange(50)]
+            index = pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h")
+            assert as_trajectories(self.frame(pd, index)).lengths == [50, 50]
+        # A holiday cuts where it is, and not at every weekend.
+        days = pd.bdate_range("2020-01-01", periods=60).delete(25)
+        assert as_trajectories(self.frame(pd, days)).lengths == [25, 34]
+        objects = pd.Index(list(days.to_pydatetime()), dtype=object)
+        assert as_trajectories(self.frame(pd, objects)).lengths == [25, 34]
+        few = pd.to_datetime("2020-01-01") + pd.to_timedelta([0, 2, 3], unit="h")
+        assert as_trajectories(self.frame(pd, few)).lengths == [1, 2]

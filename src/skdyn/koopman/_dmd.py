@@ -35,9 +35,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import ForecasterMixin
-from skdyn.koopman._rank import RANK, choose_rank, truncated_svd
+from skdyn.koopman._rank import RANK, Data, choose_rank, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
-from skdyn.utils._linalg import linear_orbit
+from skdyn.utils._linalg import linear_orbit, rank_floor
 from skdyn.utils._moments import Moments, reduce_rows
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Trajectories, check_trajectories
@@ -67,17 +67,19 @@ class DMD(ForecasterMixin, BaseEstimator):
         Whether the answer may leave the span of the leading singular vectors (exact
         DMD) or not (projected DMD). They differ only where the rank is cut.
     total_least_squares : bool, default=False
-        Whether to remove the bias that noise in the data brings to the eigenvalues.
+        Whether to remove the bias that noise in the data brings to the eigenvalues. For
+        noisy data only together with a cut `rank`: with all singular values kept, it
+        takes the noise for dynamics, which then easily grows without bound.
     forward_backward : bool, default=False
         Whether to average the fits forwards and backwards in time, another remedy for
-        that bias. Uses projected modes.
+        that bias, which needs a cut `rank` likewise. Uses projected modes.
     dt : float, default=1.0
         Time between rows: growth rates are per unit time, frequencies in cycles per
         unit time.
     svd_solver : {"auto", "full", "randomized"}, default="auto"
         How a matrix with more features than rows is decomposed. "auto" tries the
         randomized method where `rank` is a small int and keeps its answer where the
-        spectrum proves it accurate to 1e-10; else LAPACK's.
+        singular values that it finds show an error of some 1e-10; else LAPACK's.
     random_state : int, RandomState instance or None, default=0
         Seed of the randomized method; an int, so that a refit is the same.
 
@@ -191,15 +193,16 @@ class DMD(ForecasterMixin, BaseEstimator):
         """
         trajectories, _ = self._check_fit(X)
         before, after = trajectories.pairs()
+        n_pairs, n_columns = len(before), 2 * before.shape[1]
         self._moments: Moments | None = None
-        if len(before) > 2 * before.shape[1]:
+        rows = before, after
+        if n_pairs > n_columns or n_columns <= _KEPT_COLUMNS:
             moments = Moments.from_rows(before, after)
-            rows = moments.rows()
-            if sum(map(len, rows)) <= 2 * _KEPT_COLUMNS:
+            if n_columns <= _KEPT_COLUMNS:
                 self._moments = moments
-        else:
-            rows = before, after
-        return self._solve(*rows, trajectories, n_pairs=len(before))
+            if n_pairs > n_columns:
+                rows = moments.rows()
+        return self._solve(*rows, trajectories, n_pairs, before.dtype)
 
     def partial_fit(self, X: Any, y: Any = None) -> DMD:
         """Go on with further trajectories, as if all had been fitted together.
@@ -220,21 +223,23 @@ class DMD(ForecasterMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            After a ``fit`` on data with few rows and very many features, which keeps no
-            moments to go on with.
+            After a ``fit`` on very many features, which keeps no moments to go on
+            with.
         """
-        first = not hasattr(self, "n_features_in_")
+        first = not hasattr(self, "_moments")
         if not first and self._moments is None:
             raise ValueError(
-                "partial_fit needs the moments of the earlier data, which fit does not "
-                "keep for data with more features than rows. Start with partial_fit."
+                f"partial_fit needs the moments of the earlier data, which fit does "
+                f"not keep for more than {_KEPT_COLUMNS // 2} features. Start with "
+                f"partial_fit."
             )
         trajectories, _ = self._check_fit(X, reset=first)
         moments = Moments.from_rows(*trajectories.pairs())
         if not first and self._moments is not None:
             moments = self._moments + moments
         self._moments = moments
-        return self._solve(*moments.rows(), trajectories, n_pairs=moments.n_rows)
+        dtype = np.dtype(np.float32 if moments.is_single else np.float64)
+        return self._solve(*moments.rows(), trajectories, moments.n_rows, dtype)
 
     def _solve(
         self,
@@ -242,12 +247,13 @@ class DMD(ForecasterMixin, BaseEstimator):
         after: np.ndarray,
         trajectories: Trajectories,
         n_pairs: int,
+        dtype: np.dtype,
     ) -> DMD:
         model = _solve_dmd(
             before,
             after,
             rank=self.rank,
-            shape=(n_pairs, before.shape[1]),
+            data=Data((n_pairs, before.shape[1]), dtype),
             total_least_squares=self.total_least_squares,
             forward_backward=self.forward_backward,
             svd_solver=self.svd_solver,
@@ -255,6 +261,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         )
         self._model = model
         self._is_complex = np.iscomplexobj(model.K)
+        self._exact, self._dt = self._is_exact, float(self.dt)
         self._readout = model.L if self._is_exact else model.K @ model.V.conj().T
         self.singular_values_ = model.singular_values
         self.rank_ = len(model.K)
@@ -278,12 +285,12 @@ class DMD(ForecasterMixin, BaseEstimator):
             model, projected = self._model, self._model.V.conj().T
             self._spectrum = spectrum_of(
                 model.K,
-                model.L if self._is_exact else projected,
+                model.L if self._exact else projected,
                 projected,
                 self._starts,
                 model.before,
                 model.after,
-                float(self.dt),
+                self._dt,
             )
         return self._spectrum
 
@@ -308,8 +315,9 @@ class DMD(ForecasterMixin, BaseEstimator):
         rows = np.empty((len(state), longest, self.n_features_in_), dtype=state.dtype)
         rows[:, 0] = state @ self._model.V.conj().T
         if longest > 1:
-            rows[:, 1:] = self._rollout(state, longest - 1, None)
-        rows = rows.astype(self._forecast_dtype(data.dtype), copy=False)
+            with np.errstate(all="ignore"):
+                rows[:, 1:] = self._rollout(state, longest - 1, None)
+        rows = self._finish(rows, data.dtype)
         return data.join([rows[i, :n] for i, n in enumerate(data.lengths)])
 
     def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
@@ -348,18 +356,18 @@ def _solve_dmd(
     Y: np.ndarray,
     *,
     rank: int | float | str | None,
-    shape: tuple[int, int],
+    data: Data,
     total_least_squares: bool,
     forward_backward: bool,
     svd_solver: str,
     random_state: Any,
 ) -> _Model:
-    """Solve for the reduced map; `shape` is that of X before it was compressed."""
+    """Solve for the reduced map; `data` is what X was before it was compressed."""
     fit_X, fit_Y = X, Y
     if total_least_squares:
-        fit_X, fit_Y = _project_jointly(X, Y, rank, shape)
+        fit_X, fit_Y = _project_jointly(X, Y, rank, data)
         rank = None
-    U, s, Vh, all_s = truncated_svd(fit_X, rank, shape, svd_solver, random_state)
+    U, s, Vh, all_s = truncated_svd(fit_X, rank, data, svd_solver, random_state)
     V = Vh.conj().T
     L = (U.conj().T @ fit_Y) / s[:, None]
     K = L @ V
@@ -381,19 +389,27 @@ def _solve_dmd(
 
 
 def _project_jointly(
-    X: np.ndarray, Y: np.ndarray, rank: int | float | str | None, shape: tuple[int, int]
+    X: np.ndarray, Y: np.ndarray, rank: int | float | str | None, data: Data
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rows of X and Y within the leading right singular subspace of [X Y]."""
     d = X.shape[1]
     joint = np.hstack([X, Y])
     _, s, Vh = np.linalg.svd(joint, full_matrices=False)
-    r = min(choose_rank(s, rank, (shape[0], 2 * d)), d)
+    r = min(choose_rank(s, rank, Data((data.shape[0], 2 * d), data.dtype)), d)
     rows = s[:r, None] * Vh[:r]
     return rows[:, :d], rows[:, d:]
 
 
 def _average_with_backward(K: np.ndarray, X: np.ndarray, Y: np.ndarray) -> np.ndarray:
     """The geometric mean of the forward map and the inverse of the backward one."""
+    sizes = np.linalg.svd(Y, compute_uv=False)
+    rank = int((sizes > rank_floor(sizes, Y.shape, Y.dtype)).sum())
+    if rank < len(K):
+        raise ValueError(
+            f"forward_backward needs the map to be invertible: needed {len(K)} "
+            f"independent directions in the successors of the rows, got {rank}. Pass "
+            f"rank={max(rank, 1)} or lower, or forward_backward=False."
+        )
     backward = linalg.lstsq(Y, X, check_finite=False)[0]
     squared, G = linalg.eig(linalg.solve(backward.T, K.T, check_finite=False).T)
     forward = np.diagonal(linalg.solve(G, K @ G))

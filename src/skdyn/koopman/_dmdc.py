@@ -18,10 +18,10 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_array, check_is_fitted
 
 from skdyn.base import ForecasterMixin
-from skdyn.koopman._rank import RANK, truncated_svd
+from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._moments import Moments
 from skdyn.utils._sklearn import Interval
@@ -146,7 +146,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         DMDc
             The estimator itself.
         """
-        first = not hasattr(self, "n_features_in_")
+        first = not hasattr(self, "_moments")
         trajectories, inputs = self._check_fit(X, u, reset=first)
         earlier = None if first else self._moments
         return self._fit_moments(earlier, trajectories, inputs)
@@ -168,10 +168,11 @@ class DMDc(ForecasterMixin, BaseEstimator):
         moments = Moments.from_rows(before, after)
         self._moments = moments if earlier is None else earlier + moments
         Z, Y = self._moments.rows()
-        shape = (self._moments.n_rows, Z.shape[1])
-        P, s, Vh, _ = truncated_svd(Z, self.rank, shape, "full", None)
+        dtype = np.dtype(np.float32 if self._moments.is_single else np.float64)
+        data = Data((self._moments.n_rows, Z.shape[1]), dtype)
+        P, s, Vh, _ = truncated_svd(Z, self.rank, data, "full", None)
         d = self.n_features_in_
-        self._is_complex = np.iscomplexobj(Z)
+        self._is_complex, self._dt = np.iscomplexobj(Z), float(self.dt)
         self._L = (P.conj().T @ Y) / s[:, None]
         self._V = Vh.conj().T[:d]
         self._V_inputs = Vh.conj().T[d:]
@@ -184,9 +185,14 @@ class DMDc(ForecasterMixin, BaseEstimator):
         return self
 
     def _check_input_matrix(self) -> np.ndarray | None:
-        if self.input_matrix is None or not self.n_inputs_:
+        if self.input_matrix is None:
             return None
-        known = np.asarray(self.input_matrix)
+        if not self.n_inputs_:
+            raise ValueError(
+                "input_matrix needs inputs to act on: needed u in fit, got none. Pass "
+                "fit(X, u=u), or input_matrix=None."
+            )
+        known = check_array(self.input_matrix, input_name="input_matrix")
         if known.shape != (self.n_inputs_, self.n_features_in_):
             raise ValueError(
                 f"input_matrix needs shape (n_inputs, n_features) = "
@@ -221,7 +227,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
                 self._starts @ basis,
                 Z[:, :d] @ basis,
                 free @ basis,
-                float(self.dt),
+                self._dt,
             )
         return self._spectrum
 

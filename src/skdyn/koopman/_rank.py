@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +14,7 @@ from sklearn.utils import check_random_state
 from skdyn.utils._linalg import optimal_hard_threshold, rank_floor
 from skdyn.utils._sklearn import Interval, StrOptions
 
-__all__ = ["RANK", "choose_rank", "truncated_svd"]
+__all__ = ["RANK", "Data", "choose_rank", "truncated_svd"]
 
 # What a parameter `rank` may be: a number, a fraction of the energy, the optimal hard
 # threshold, or all that is above rounding.
@@ -28,13 +29,21 @@ RANK = [
 # the error of its subspace that is accepted.
 _OVERSAMPLES = 20
 _POWER_PASSES = 4
-_SOUND = 1e-10
+_SOUND = 1e-12
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a matrix was before its rows were compressed: its shape and precision."""
+
+    shape: tuple[int, int]
+    dtype: np.dtype
 
 
 def truncated_svd(
     X: np.ndarray,
     rank: int | float | str | None,
-    shape: tuple[int, int],
+    data: Data,
     solver: str,
     random_state: Any,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -42,19 +51,19 @@ def truncated_svd(
     if isinstance(rank, Integral) and solver != "full":
         wanted = int(rank) + _OVERSAMPLES
         if solver == "randomized" or 4 * wanted < min(X.shape):
-            sketch = _sketch(X, int(rank), shape, random_state, solver == "randomized")
+            sketch = _sketch(X, int(rank), data, random_state, solver == "randomized")
             if sketch is not None:
-                return _truncate(*sketch, rank, shape)
+                return _truncate(*sketch, rank, data)
     U, s, Vh = linalg.svd(
         X, full_matrices=False, check_finite=False, lapack_driver="gesdd"
     )
-    return _truncate(U, s, Vh, rank, shape)
+    return _truncate(U, s, Vh, rank, data)
 
 
 def _sketch(
     X: np.ndarray,
     rank: int,
-    shape: tuple[int, int],
+    data: Data,
     random_state: Any,
     trust: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -77,7 +86,10 @@ def _sketch(
             u, s, vh = np.linalg.svd(R.conj().T)
             last = s[min(rank, size) - 1]
             ratio = s[-1] / last if last > 0 else 0.0
-            sound = s[-1] <= rank_floor(s, shape) or ratio ** (2 * q + 1) < _SOUND
+            sound = (
+                s[-1] <= rank_floor(s, data.shape, data.dtype)
+                or ratio ** (2 * q + 1) < _SOUND
+            )
             if sound or (trust and q == _POWER_PASSES):
                 return Q @ u, s, vh @ P.conj().T
             if not trust and ratio ** (2 * _POWER_PASSES + 1) > _SOUND:
@@ -91,26 +103,24 @@ def _truncate(
     s: np.ndarray,
     Vh: np.ndarray,
     rank: int | float | str | None,
-    shape: tuple[int, int],
+    data: Data,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    r = choose_rank(s, rank, shape)
+    r = choose_rank(s, rank, data)
     # Data that is zero throughout keeps one mode, which maps it to zero: nothing is
     # divided by its singular value.
     kept = np.where(s[:r] > 0, s[:r], 1.0).astype(s.dtype)
     return U[:, :r], kept, Vh[:r], s
 
 
-def choose_rank(
-    s: np.ndarray, rank: int | float | str | None, shape: tuple[int, int]
-) -> int:
+def choose_rank(s: np.ndarray, rank: int | float | str | None, data: Data) -> int:
     """Number of singular values to keep: at least one, none that is rounding."""
-    numerical = int((s > rank_floor(s, shape)).sum())
+    numerical = int((s > rank_floor(s, data.shape, data.dtype)).sum())
     if numerical == 0:
         return 1
     if rank is None:
         return numerical
     if rank == "auto":
-        threshold = optimal_hard_threshold(s[: min(shape)], shape)
+        threshold = optimal_hard_threshold(s[: min(data.shape)], data.shape)
         return max(1, min(int((s > threshold).sum()), numerical))
     if isinstance(rank, Integral):
         if rank > numerical:
@@ -121,5 +131,7 @@ def choose_rank(
                 stacklevel=8,
             )
         return min(int(rank), numerical)
-    energy = np.cumsum(s**2) / np.sum(s**2)
+    # Relative to the largest, in double: squares of single precision may overflow.
+    energy = np.cumsum((s / s[0]).astype(float) ** 2)
+    energy /= energy[-1]
     return min(int(np.searchsorted(energy, float(rank)) + 1), numerical)

@@ -104,13 +104,14 @@ def spectrum_of(
     eigenvalues, G = linalg.eig(K, check_finite=False)
     modulus = np.abs(eigenvalues)
     order = np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -modulus))
-    eigenvalues, G, modulus = eigenvalues[order], G[:, order], modulus[order]
-    factors = linalg.lu_factor(G, check_finite=False)
+    eigenvalues, modulus = eigenvalues[order], modulus[order]
+    G = G[:, order].astype(complex)
+    inverse = _inverse(G)
     nonzero = modulus > len(K) * np.finfo(float).eps * modulus.max(initial=0.0)
     if exact is projected or not nonzero.all():
-        modes = linalg.lu_solve(factors, projected.astype(complex))
+        modes = inverse @ projected
     if exact is not projected:
-        lifted = linalg.lu_solve(factors, exact.astype(complex))
+        lifted = inverse @ exact
         lifted[nonzero] /= eigenvalues[nonzero, None]
         modes = lifted if nonzero.all() else np.where(nonzero[:, None], lifted, modes)
     norms = np.linalg.norm(modes, axis=1)
@@ -122,3 +123,13 @@ def spectrum_of(
     return Spectrum(
         eigenvalues, modes / norms[:, None], (starts @ G) * norms, residuals, dt
     )
+
+
+def _inverse(G: np.ndarray) -> np.ndarray:
+    """The inverse of eigenvectors, or of what they span where K is defective."""
+    try:
+        inverse = np.linalg.inv(G)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(G)
+    condition = np.linalg.norm(G, 1) * np.linalg.norm(inverse, 1)
+    return inverse if condition < 1e14 else np.linalg.pinv(G)

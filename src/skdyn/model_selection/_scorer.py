@@ -118,8 +118,8 @@ class ForecastScorer:
         if shortest < least:
             raise ValueError(
                 f"The model forecasts from {least} row(s) of context, but the windows "
-                f"have {shortest}. Raise `context` of the RollingOriginSplit, or of the "
-                f"forecast_scorer where it has one, to at least {least}."
+                f"have {shortest}. Raise `context` of the RollingOriginSplit, or of "
+                f"the forecast_scorer where it has one, to at least {least}."
             )
         if isinstance(contexts, np.ndarray):
             forecast = estimator.predict(Horizon(self.horizon, contexts, inputs))

@@ -16,8 +16,8 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import TransformMixin
-from skdyn.utils._sklearn import Interval, feature_names_in, fit_context
-from skdyn.utils._trajectories import as_trajectories, check_trajectories
+from skdyn.utils._sklearn import Interval, feature_names_in
+from skdyn.utils._trajectories import as_trajectories
 
 __all__ = ["DelayEmbedding"]
 
@@ -80,7 +80,6 @@ class DelayEmbedding(TransformMixin, BaseEstimator):
         self.n_delays = n_delays
         self.delay = delay
 
-    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> DelayEmbedding:
         """Learn the number and names of the features; no other thing is learned.
 
@@ -96,12 +95,10 @@ class DelayEmbedding(TransformMixin, BaseEstimator):
         DelayEmbedding
             The transformer itself.
         """
+        self._validate_params()
         self.min_context_ = 1 + (self.n_delays - 1) * self.delay
-        check_trajectories(
-            self,
+        self._check_fit(
             X,
-            reset=True,
-            allow_complex=True,
             min_rows=self.min_context_,
             why_min_rows=(
                 f"DelayEmbedding(n_delays={self.n_delays}, delay={self.delay}) makes "

@@ -8,16 +8,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import TransformMixin
 from skdyn.utils._sklearn import (
     HasMethods,
     create_frame,
-    fit_context,
     frame_library,
 )
-from skdyn.utils._trajectories import check_trajectories
 
 __all__ = ["RowWise"]
 
@@ -64,8 +63,7 @@ class RowWise(TransformMixin, BaseEstimator):
     def __init__(self, transformer: Any) -> None:
         self.transformer = transformer
 
-    @fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any = None) -> RowWise:
+    def fit(self, X: Any, y: Any = None, **params: Any) -> RowWise:
         """Fit the transformer on all rows together.
 
         Parameters
@@ -74,6 +72,9 @@ class RowWise(TransformMixin, BaseEstimator):
             Training trajectories.
         y : ignored
             For scikit-learn's signature.
+        **params : dict
+            Passed to the transformer's ``fit``; what goes with rows goes with all rows
+            of all trajectories, one below the other.
 
         Returns
         -------
@@ -85,21 +86,31 @@ class RowWise(TransformMixin, BaseEstimator):
         TypeError
             If the transformer has no way back.
         """
+        self._validate_params()
         check_way_back(self.transformer)
-        trajectories = check_trajectories(self, X, reset=True)
+        trajectories = self._check_fit(X)
         first = X[0] if trajectories.form == "list" else X
         self._container = frame_library(first)
         rows = self._named(trajectories.rows())
-        self.transformer_ = clone(self.transformer).fit(rows)
+        self.transformer_ = clone(self.transformer).fit(rows, **params)
         width = self._apply(trajectories.pieces[0][:1]).shape[1]
-        if hasattr(self.transformer_, "get_feature_names_out"):
-            self._names = np.asarray(
-                self.transformer_.get_feature_names_out(self._input_names())
-            )
-        else:
+        try:
+            names = self.transformer_.get_feature_names_out(self._input_names())
+        except AttributeError:
+            # It has no names, or a step inside it has none.
             prefix = type(self.transformer_).__name__.lower()
-            self._names = np.array([f"{prefix}{j}" for j in range(width)], dtype=object)
+            names = [f"{prefix}{j}" for j in range(width)]
+        self._names = np.asarray(names, dtype=object)
         return self
+
+    def get_metadata_routing(self) -> Any:
+        """Ask for what the transformer asks for.
+
+        Returns
+        -------
+        MetadataRequest or MetadataRouter
+        """
+        return get_routing_for_object(self.transformer)
 
     def _input_names(self) -> Any:
         if hasattr(self, "feature_names_in_"):
@@ -116,7 +127,11 @@ class RowWise(TransformMixin, BaseEstimator):
         return np.asarray(out)
 
     def _named(self, rows: np.ndarray) -> Any:
-        """Rows as the transformer saw them in fit: with names if it had them."""
+        """Rows as the transformer saw them in fit: with names if it had them.
+
+        They are a copy, since some transformers can be told to write into their input.
+        """
+        rows = rows.copy()
         if self._container is None or not hasattr(self, "feature_names_in_"):
             return rows
         return create_frame(self._container, rows, self.feature_names_in_)
@@ -151,11 +166,15 @@ class RowWise(TransformMixin, BaseEstimator):
             self.transformer_, "get_feature_names_out"
         ):
             return self._names
-        return np.asarray(self.transformer_.get_feature_names_out(input_features))
+        names = self.transformer_.get_feature_names_out(input_features)
+        return np.asarray(names, dtype=object)
 
 
 def check_way_back(transformer: Any, name: str | None = None) -> None:
     """Raise TypeError, naming the step, unless forecasts can come back through it."""
+    for part, each in getattr(transformer, "steps", []):
+        if each is not None and each != "passthrough":
+            check_way_back(each, f"{name}: {part}" if name else part)
     kind = type(transformer).__name__
     step = f"Step {name!r} ({kind})" if name else kind
     if not hasattr(transformer, "transform"):

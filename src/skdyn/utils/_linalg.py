@@ -52,11 +52,18 @@ def linear_orbit(z: np.ndarray, K: np.ndarray, n_steps: int) -> np.ndarray:
     return orbit
 
 
-def rank_floor(s: np.ndarray, shape: tuple[int, int]) -> float:
-    """The size below which singular values of a matrix of this shape are rounding."""
+def rank_floor(s: np.ndarray, shape: tuple[int, int], dtype: np.dtype) -> float:
+    """The size below which singular values are rounding.
+
+    That of the algorithm is at most max(shape) times double precision, as in
+    ``numpy.linalg.matrix_rank``; that of the data, stored to the precision of `dtype`,
+    is noise of that size in every entry, whose singular values relative to the largest
+    are below a few times the precision.
+    """
     if s.size == 0:
         return 0.0
-    return float(s[0] * max(shape) * np.finfo(s.dtype).eps)
+    algorithm = max(shape) * np.finfo(np.float64).eps
+    return float(s[0] * max(algorithm, 10 * np.finfo(dtype).eps))
 
 
 def optimal_hard_threshold(s: np.ndarray, shape: tuple[int, int]) -> float:

@@ -54,6 +54,8 @@ class Moments:
         Rows that went in.
     weight : float
         Sum of their weights.
+    is_single : bool
+        Whether some rows came in single precision, to which they are then known.
     gram : ndarray of shape (p + q, p + q) or None
         The moments themselves, where they are well conditioned.
     factor : ndarray of shape (k, p + q) or None
@@ -64,6 +66,7 @@ class Moments:
     n_targets: int
     n_rows: int
     weight: float
+    is_single: bool = False
     gram: np.ndarray | None = None
     factor: np.ndarray | None = None
 
@@ -93,8 +96,11 @@ class Moments:
         Moments
         """
         n, p, q = len(Z), Z.shape[1], Y.shape[1]
+        if weight is not None and (weight < 0).any():
+            raise ValueError(f"Weights need to be at least 0, got {weight.min()}.")
         total = float(n if weight is None else weight.sum())
-        empty = cls(p, q, n, total)
+        single = any(np.finfo(rows.dtype).eps > 1e-10 for rows in (Z, Y))
+        empty = cls(p, q, n, total, single)
         if method != "qr" and (method == "gram" or n > p + q):
             gram = np.empty((p + q, p + q), np.result_type(Z, Y, np.float64))
             gram[:p, p:] = _product(Z, Y, weight)
@@ -122,7 +128,10 @@ class Moments:
     def __add__(self, other: Moments) -> Moments:
         """Moments of the rows of both."""
         total = replace(
-            self, n_rows=self.n_rows + other.n_rows, weight=self.weight + other.weight
+            self,
+            n_rows=self.n_rows + other.n_rows,
+            weight=self.weight + other.weight,
+            is_single=self.is_single or other.is_single,
         )
         if self.gram is not None and other.gram is not None:
             return replace(total, gram=self.gram + other.gram)
@@ -145,18 +154,23 @@ class Moments:
         rest = replace(
             self, n_rows=self.n_rows - other.n_rows, weight=self.weight - other.weight
         )
+        problem = ValueError(
+            "Moments can be subtracted only where what remains determines all "
+            "columns; it does not at working precision. Build the rest with "
+            "leave_one_out over blocks of rows."
+        )
         if self.gram is not None and other.gram is not None:
-            return replace(rest, gram=self.gram - other.gram)
+            gram, p = self.gram - other.gram, self.n_features
+            left = np.diagonal(gram)[:p].real / np.diagonal(self.gram)[:p].real
+            if not (left > 1e-6).all() or not _condition(gram[:p, :p]) < GRAM_LIMIT:
+                raise problem
+            return replace(rest, gram=gram)
         whole = np.linalg.qr(self.as_factor(), mode="r")
         try:
             white = linalg.solve_triangular(whole, other.as_factor().T, trans=1).T
             keep = linalg.cholesky(np.eye(len(whole)) - white.conj().T @ white)
         except (linalg.LinAlgError, ValueError) as error:
-            raise ValueError(
-                "Moments can be subtracted only where what remains determines all "
-                "columns; it does not at working precision. Build the rest with "
-                "leave_one_out over blocks of rows."
-            ) from error
+            raise problem from error
         return replace(rest, gram=None, factor=keep @ whole)
 
     def scaled(self, weight: float) -> Moments:
@@ -211,12 +225,16 @@ class Moments:
     def solve(self, alpha: float = 0.0) -> np.ndarray:
         """Coefficients B (p, q) that minimise |Y - Z B|² + alpha |B|².
 
-        With ``alpha=0`` and dependent columns, the solution of least norm.
+        With ``alpha=0`` and dependent columns, the solution of least norm in units in
+        which all columns are of one size.
         """
         return self.ridge_path(np.array([alpha]))[0]
 
     def ridge_path(self, alphas: np.ndarray) -> np.ndarray:
-        """Coefficients for many ridge penalties at the price of one decomposition.
+        """Coefficients for many ridge penalties, from the moments alone.
+
+        Columns are scaled to one size before they are solved for, and the penalty with
+        them, so that units do not decide what is rounding.
 
         Parameters
         ----------
@@ -232,34 +250,25 @@ class Moments:
             raise ValueError(f"alpha needs to be at least 0, got {penalties.min()}.")
         p = self.n_features
         if self.gram is not None:
-            # Cholesky on the equilibrated Gram where nothing is penalised; its
-            # eigenvectors otherwise, since the penalty is in the given units.
-            values, vectors = linalg.eigh(self.gram[:p, :p], check_finite=False)
-            right = vectors.conj().T @ self.gram[:p, p:]
-            plain = self._solve_plain() if (penalties == 0).any() else None
-            return np.stack(
-                [
-                    plain
-                    if plain is not None and a == 0
-                    else vectors @ (right / (values + a)[:, None])
-                    for a in penalties
-                ]
-            )
+            scale = _column_scale(self.gram)[:p, None]
+            scaled, right = self.gram[:p, :p] / (scale * scale.T), self.gram[:p, p:]
+            lower = [
+                linalg.cho_factor(scaled + np.diag(a / scale[:, 0] ** 2))
+                for a in penalties
+            ]
+            return np.stack([linalg.cho_solve(c, right / scale) / scale for c in lower])
         Z, Y = self.rows()
-        U, s, Vh = linalg.svd(Z, full_matrices=False, check_finite=False)
-        right = U.conj().T @ Y
-        eps = np.finfo(s.dtype).eps
-        floor = (s[0] if s.size else 0.0) * max(self.n_rows, p) * eps
-        kept = s > floor
-        gains = [np.where(kept, s, 0) / np.where(kept, s**2 + a, 1) for a in penalties]
-        return np.stack([Vh.conj().T @ (g[:, None] * right) for g in gains])
-
-    def _solve_plain(self) -> np.ndarray:
-        assert self.gram is not None
-        p = self.n_features
-        scale = _column_scale(self.gram)[:p, None]
-        lower = linalg.cho_factor(self.gram[:p, :p] / (scale * scale.T))
-        return linalg.cho_solve(lower, self.gram[:p, p:] / scale) / scale
+        scale = np.linalg.norm(Z, axis=0)[:, None]
+        scale[scale == 0] = 1.0
+        eps = max(self.n_rows, p) * np.finfo(np.float64).eps
+        path = []
+        for a in penalties:
+            # The penalty as p further rows: the condition of Z, not its square.
+            ridge = np.diag(np.sqrt(a) / scale[:, 0]) if a else np.zeros((0, p))
+            rows = np.vstack([Z / scale.T, ridge])
+            target = np.vstack([Y, np.zeros((len(ridge), self.n_targets))])
+            path.append(np.linalg.lstsq(rows, target, rcond=eps)[0] / scale)
+        return np.stack(path)
 
     def residual(self, coef: np.ndarray) -> np.ndarray:
         """Weighted sums of squares (q,) of Y - Z B, for coefficients B (p, q)."""

@@ -7,7 +7,6 @@ here and nowhere else, so that a new release breaks one file.
 import sys
 from typing import Any
 
-from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._set_output import ADAPTERS_MANAGER, _get_output_config
 from sklearn.utils.validation import _check_feature_names_in as feature_names_in
@@ -18,7 +17,6 @@ __all__ = [
     "StrOptions",
     "create_frame",
     "feature_names_in",
-    "fit_context",
     "frame_library",
     "is_frame",
     "is_pandas",

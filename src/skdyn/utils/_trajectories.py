@@ -7,13 +7,15 @@ same form: `Trajectories.join` is the way back.
 
 Two facts travel beside the numbers:
 
-* *cuts*: a pandas DataFrame whose time index has a gap is several pieces, between
+* where *gaps* are: a pandas DataFrame whose time index jumps is several pieces, between
   which no pair of rows is ever formed;
-* *lost*: the number of leading rows by which transformers have shortened every piece,
-  so that inputs `u`, which still have all rows, can be aligned by their last row. An
-  array carries it in the metadata of its dtype, which slicing, pickling and caching
-  keep and which costs nothing; a pandas DataFrame carries it in ``attrs``. Where it
-  gets lost on the way, `u` of another length is refused, never misaligned.
+* where rows *come from*: transformers shorten every piece from its start, and inputs
+  `u`, which still have all rows, are aligned by the last row of each piece.
+
+Transformers note both on what they give out: on an array the number of rows lost, in
+the metadata of its dtype, which slicing, pickling and caching keep and which costs
+nothing; on a pandas DataFrame the pieces and where they end, in ``attrs``. Where a note
+gets lost on the way, `u` of another length is refused, never misaligned.
 """
 
 from __future__ import annotations
@@ -34,20 +36,26 @@ from skdyn.utils._sklearn import is_frame, is_pandas
 __all__ = [
     "Trajectories",
     "as_trajectories",
+    "check_future_inputs",
     "check_inputs",
     "check_times",
     "check_trajectories",
     "is_scalar",
     "mark_lost",
+    "mark_origin",
 ]
 
 Pieces = Sequence[np.ndarray] | np.ndarray
 Form = Literal["single", "list", "array"]
 
+# Names of the notes that transformers leave.
 _LOST = "skdyn_lost_rows"
-# A step in a time index longer than this many median steps is a gap. Calendar months
+_ORIGIN = "skdyn_origin"
+# A step in a time index longer than this many usual steps is a gap. Calendar months
 # (28 to 31 days) stay well below it, one missing row (2 steps) above.
 _GAP = 1.5
+# (rows before any transformer, for each piece the row there at which it ends)
+Origin = tuple[int, tuple[int, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +68,6 @@ class Trajectories:
         What has no gap in time. There are as many as trajectories, unless gaps cut.
     form : {"single", "list", "array"}
         A 2-D array-like, a list of them, or a 3-D array.
-    lost : int
-        Rows that transformers have taken off the start of every piece.
     spans : tuple or None
         For each trajectory, the (start, stop) rows of its pieces; None where no gap
         in time cuts any. Pieces too short for what is asked are left out.
@@ -69,14 +75,17 @@ class Trajectories:
         The row labels of each trajectory where they came in pandas DataFrames.
     n_rows : tuple of int
         Rows that each trajectory came in with.
+    origins : tuple or None
+        For each trajectory, None or what its note says: the rows that it had before any
+        transformer, and where in these its pieces end.
     """
 
     pieces: Pieces
     form: Form
-    lost: int = 0
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
     index: tuple[Any, ...] | None = None
     n_rows: tuple[int, ...] = ()
+    origins: tuple[Origin | None, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.pieces) if self.spans is None else len(self.spans)
@@ -135,9 +144,20 @@ class Trajectories:
         ]
         return whole[0] if self.form == "single" else whole
 
+    def whole(self, i: int) -> np.ndarray:
+        """All rows of trajectory `i`, whatever gaps its index has."""
+        if self.spans is None:
+            return self.pieces[i]
+        return np.concatenate(self.groups(self.pieces)[i])
+
     def runs(self, i: int) -> tuple[tuple[int, int], ...]:
         """The (start, stop) rows of the pieces of trajectory `i`."""
         return ((0, self.n_rows[i]),) if self.spans is None else self.spans[i]
+
+    def origin(self, i: int) -> Origin:
+        """The rows of trajectory `i` before any transformer, and its pieces' ends."""
+        known = None if self.origins is None else self.origins[i]
+        return known or (self.n_rows[i], tuple(stop for _, stop in self.runs(i)))
 
     def last_pieces(self) -> Trajectories:
         """The last piece of each trajectory: what a forecast continues."""
@@ -153,7 +173,8 @@ class Trajectories:
             pieces: Pieces = last.pieces[:, -n_rows:].copy()
         else:
             pieces = [piece[-n_rows:].copy() for piece in last.pieces]
-        return replace(last, pieces=pieces, lost=0, index=None)
+        kept = tuple(len(piece) for piece in pieces)
+        return replace(last, pieces=pieces, n_rows=kept, origins=None, index=None)
 
 
 def is_scalar(X: Any) -> bool:
@@ -163,23 +184,29 @@ def is_scalar(X: Any) -> bool:
     return isinstance(X, np.ndarray) and X.ndim == 0
 
 
-def mark_lost(container: Any, lost: int) -> Any:
-    """Note on an array or pandas DataFrame that `lost` leading rows were taken off."""
-    if isinstance(container, (list, tuple)):
-        return [mark_lost(each, lost) for each in container]
-    if isinstance(container, np.ndarray):
-        plain = np.dtype(container.dtype.type)
-        marked = np.dtype(plain, metadata={_LOST: int(lost)}) if lost else plain
-        return container.view(marked)
-    if is_pandas(container):
-        container.attrs[_LOST] = int(lost)
-    return container
+def mark_lost(rows: np.ndarray, lost: int) -> np.ndarray:
+    """Note on an array that `lost` rows were taken off its start."""
+    plain = np.dtype(rows.dtype.type)
+    return rows.view(np.dtype(plain, metadata={_LOST: int(lost)}) if lost else plain)
 
 
-def _lost(container: Any) -> int:
-    if isinstance(container, np.ndarray):
-        return int((container.dtype.metadata or {}).get(_LOST, 0))
-    return int(container.attrs.get(_LOST, 0)) if is_pandas(container) else 0
+def mark_origin(frame: Any, lengths: Sequence[int], origin: Origin) -> Any:
+    """Note on a pandas DataFrame its pieces, and where they come from."""
+    cuts = [int(cut) for cut in np.cumsum(lengths)[:-1]]
+    frame.attrs[_ORIGIN] = {"len": len(frame), "cuts": cuts, "origin": origin}
+    return frame
+
+
+def _note(member: Any, n: int) -> tuple[list[int] | None, Origin | None]:
+    """What a transformer noted: where gaps cut, and where the pieces come from."""
+    if isinstance(member, np.ndarray):
+        lost = int((member.dtype.metadata or {}).get(_LOST, 0))
+        return None, (n + lost, (n + lost,)) if lost else None
+    note = member.attrs.get(_ORIGIN) if is_pandas(member) else None
+    # Slices of a DataFrame keep its attrs; the note is of the whole.
+    if note is None or note["len"] != n:
+        return None, None
+    return note["cuts"], note["origin"]
 
 
 def as_trajectories(
@@ -224,17 +251,20 @@ def as_trajectories(
     """
     form, members = _members(X, name)
     where = _naming(name, form)
-    lost, spans, index, n_rows, short = [], [], [], [], []
+    origins: list[Origin | None] = []
+    spans, index, n_rows, short = [], [], [], []
     pieces: list[np.ndarray] = []
     checked: Pieces
     if form == "array":
         checked = _check_3d(members, name, allow_complex)
-        lost.append(_lost(members))
+        n_rows = [checked.shape[1]] * len(checked)
+        origins = [_note(members, checked.shape[1])[1]] * len(checked)
     else:
         for i, member in enumerate(members):
             array = _check_2d(member, where(i), allow_complex)
-            cuts = _gaps(member, where(i))
-            lost.append(_lost(member))
+            cuts, origin = _note(member, len(array))
+            if cuts is None:
+                cuts = _gaps(member, where(i))
             edges = [0, *cuts, len(array)]
             runs = list(pairwise(edges))
             long = [
@@ -246,7 +276,11 @@ def as_trajectories(
                 short += [
                     stop - start for start, stop in runs if (start, stop) not in long
                 ]
+                if origin is not None:
+                    kept = zip(runs, origin[1], strict=True)
+                    origin = origin[0], tuple(stop for run, stop in kept if run in long)
                 runs = long
+            origins.append(origin)
             pieces.extend(array[start:stop] for start, stop in runs)
             spans.append(tuple(runs))
             index.append(member.index if is_pandas(member) else None)
@@ -265,10 +299,10 @@ def as_trajectories(
     trajectories = Trajectories(
         checked,
         form,
-        lost[0] if len(set(lost)) == 1 else 0,
         tuple(spans) if short or len(pieces) > len(spans) else None,
         tuple(index) if any(i is not None for i in index) else None,
-        tuple(n_rows) or (checked[0].shape[0],) * len(checked),
+        tuple(n_rows),
+        tuple(origins) if any(origin is not None for origin in origins) else None,
     )
     _check_lengths(trajectories, where, min_rows, why_min_rows)
     if short:
@@ -336,28 +370,23 @@ def check_inputs(
     inputs = as_trajectories(u, name="u")
     _check_same_count(inputs, trajectories, "u")
     _check_n_inputs(inputs, n_inputs, who)
-    lost = trajectories.lost
     where = _naming("u", inputs.form)
-    groups = trajectories.groups(trajectories.pieces)
-    # The inputs of one trajectory are whole, whatever gaps their own index has.
-    whole = [
-        np.concatenate(g) if len(g) > 1 else g[0] for g in inputs.groups(inputs.pieces)
-    ]
     aligned: list[np.ndarray] = []
-    for i, (rows, group) in enumerate(zip(whole, groups, strict=True)):
-        lengths = np.array([len(piece) for piece in group])
-        runs = trajectories.runs(i)
-        if len(rows) == trajectories.n_rows[i]:
-            aligned.extend(rows[start:stop] for start, stop in runs)
-        elif lost and len(rows) == (lengths + lost).sum():
-            parts = np.split(rows, np.cumsum(lengths + lost)[:-1])
-            aligned.extend(part[lost:] for part in parts)
+    for i, group in enumerate(trajectories.groups(trajectories.pieces)):
+        rows = inputs.whole(i)
+        n_rows, stops = trajectories.origin(i)
+        if len(rows) == n_rows:
+            aligned.extend(
+                rows[stop - len(piece) : stop]
+                for piece, stop in zip(group, stops, strict=True)
+            )
+        elif len(rows) == trajectories.n_rows[i]:
+            aligned.extend(rows[start:stop] for start, stop in trajectories.runs(i))
         else:
             raise ValueError(
-                f"{who} needs one row of inputs for each row of X: needed "
-                f"{trajectories.n_rows[i] + lost * len(group)} rows in {where(i)}, got "
-                f"{len(rows)}. Pass inputs with as many rows as the data, row k acting "
-                f"between rows k and k+1."
+                f"{who} needs one row of inputs for each row of X: needed {n_rows} "
+                f"rows in {where(i)}, got {len(rows)}. Pass inputs with as many rows "
+                f"as the data, row k acting between rows k and k+1."
             )
     return np.stack(aligned) if isinstance(trajectories.pieces, np.ndarray) else aligned
 
@@ -384,19 +413,17 @@ def check_future_inputs(
     _check_same_count(inputs, trajectories, "u")
     _check_n_inputs(inputs, n_inputs, who)
     where = _naming("u", inputs.form)
-    whole = [
-        np.concatenate(g) if len(g) > 1 else g[0] for g in inputs.groups(inputs.pieces)
-    ]
-    lengths = [len(piece) + trajectories.lost for piece in trajectories.pieces]
-    longs = [
-        past_allowed and len(rows) == n - 1 + n_steps
-        for rows, n in zip(whole, lengths, strict=True)
-    ]
-    for i, (rows, n, long) in enumerate(zip(whole, lengths, longs, strict=True)):
-        if len(rows) != n_steps and not long:
+    pasts, futures = [], []
+    for i, piece in enumerate(trajectories.pieces):
+        rows, (n_rows, _) = inputs.whole(i), trajectories.origin(i)
+        # The context that the forecast starts from, what its trajectory came in with,
+        # or what that was before transformers shortened it: all end at the same row.
+        lengths = {len(piece), trajectories.n_rows[i], n_rows} if past_allowed else ()
+        n_past = len(rows) - n_steps
+        if n_past and n_past + 1 not in lengths:
             or_past = (
-                f", or {n - 1 + n_steps} where the inputs of the {n} context rows come "
-                f"along"
+                f", or {n_rows - 1 + n_steps} where the inputs of the {n_rows} context "
+                f"rows come along"
                 if past_allowed
                 else ""
             )
@@ -405,10 +432,10 @@ def check_future_inputs(
                 f"rows in {where(i)}{or_past}, got {len(rows)}. The first row acts on "
                 f"the last row of the context."
             )
-    future = np.stack([rows[-n_steps:] for rows in whole])
-    if not all(longs):
-        return None, future
-    return [rows[trajectories.lost : -n_steps] for rows in whole], future
+        pasts.append(rows[n_past - len(piece) + 1 : n_past] if n_past else None)
+        futures.append(rows[n_past:])
+    given = [past for past in pasts if past is not None]
+    return given if len(given) == len(pasts) else None, np.stack(futures)
 
 
 def check_times(t: Any, trajectories: Trajectories) -> list[np.ndarray]:
@@ -540,8 +567,8 @@ def _check_numeric(member: Any, name: str) -> None:
     if bad:
         raise ValueError(
             f"{name} needs columns of numbers, got dates or text in {bad}. Make a time "
-            f"column the index (pandas: read_csv(..., index_col=0, parse_dates=True) or "
-            f"df.set_index) and select the numeric columns "
+            f"column the index (pandas: read_csv(..., index_col=0, parse_dates=True) "
+            f"or df.set_index) and select the numeric columns "
             f"(df.select_dtypes('number'); polars: df.select(cs.numeric()))."
         )
 
@@ -615,14 +642,14 @@ def _check_finite(
         raise ValueError(
             f"{where(i)} contains NaN or inf: {value} at row {row}, column {label}. "
             f"Finite rows are needed: cut the recording there into several "
-            f"trajectories (a list; in a DataFrame with a time index df.dropna() cuts), "
+            f"trajectories (a list; df.dropna() cuts a DataFrame with a time index), "
             f"or fill the gap before (df.interpolate())."
         )
 
 
 def _gaps(member: Any, name: str) -> list[int]:
     """Row positions at which the time index of a pandas DataFrame jumps."""
-    if not is_pandas(member) or len(member) < 3:
+    if not is_pandas(member):
         return []
     index = member.index
     if index.nlevels > 1:
@@ -630,7 +657,7 @@ def _gaps(member: Any, name: str) -> list[int]:
             f"{name} needs one trajectory in each DataFrame, got a MultiIndex. Pass a "
             f"list: [part.droplevel(0) for _, part in df.groupby(level=0)]."
         )
-    kind = getattr(index, "inferred_type", "")
+    kind = index.inferred_type
     if kind == "string" and _reads_as_dates(index[:3]):
         warnings.warn(
             f"The index of {name} is text that reads as dates, so gaps in time are not "
@@ -639,27 +666,37 @@ def _gaps(member: Any, name: str) -> list[int]:
             UserWarning,
             stacklevel=5,
         )
-    if kind not in ("datetime64", "datetime", "timedelta64", "timedelta", "period"):
+    timed = ("datetime64", "datetime", "timedelta64", "timedelta", "period")
+    if kind not in timed or len(member) < 2:
         return []
-    # Whole numbers since an epoch, in UTC for times with a zone.
-    steps = np.diff(index.asi8)
+    steps = _time_steps(index, kind)
     if (steps <= 0).any():
         row = int(np.argmax(steps <= 0)) + 1
         raise ValueError(
             f"{name} needs rows in time order, got a time index that does not increase "
             f"at row {row}. Sort with df.sort_index() and drop repeated times."
         )
-    cuts = np.flatnonzero(steps > _GAP * np.median(steps)) + 1
-    if cuts.size and kind != "period":
-        # Uneven steps that follow a calendar rule, such as business days, are no gaps.
-        import pandas as pd
+    # The lower median: of two steps the shorter is the usual one.
+    usual = np.sort(steps)[(len(steps) - 1) // 2]
+    return [int(cut) for cut in np.flatnonzero(steps > _GAP * usual) + 1]
 
-        with warnings.catch_warnings():
-            # pandas announces another return type; all that is asked is whether any.
-            warnings.simplefilter("ignore")
-            if index.freq is not None or pd.infer_freq(index) is not None:
-                return []
-    return [int(cut) for cut in cuts]
+
+def _time_steps(index: Any, kind: str) -> np.ndarray:
+    """Steps of a time index: whole units since an epoch, or business days."""
+    import pandas as pd
+
+    if kind == "period":
+        return np.diff(index.asi8)
+    if kind.startswith("timedelta"):
+        return np.diff(pd.TimedeltaIndex(index).asi8)
+    stamps = pd.DatetimeIndex(index)
+    days = stamps.tz_localize(None).to_numpy().astype("datetime64[D]")
+    apart = np.diff(days).astype(int)
+    daily = np.sort(apart)[(len(apart) - 1) // 2] == 1 and (apart > 0).all()
+    if daily and np.is_busday(days).all():
+        # Days without a single weekend among them: Friday and Monday are neighbours.
+        return np.busday_count(days[:-1], days[1:])
+    return np.diff(stamps.asi8)
 
 
 def _reads_as_dates(labels: Any) -> bool:
