@@ -675,7 +675,7 @@ class _PlainTransform:
         """Validate parameters and data; set ``n_features_in_`` and the names."""
         if hasattr(self, "_parameter_constraints"):
             self._validate_params()  # type: ignore[attr-defined]
-        return check_trajectories(  # type: ignore[no-any-return]
+        return check_trajectories(
             self, X, reset=True, allow_complex=self._allow_complex, **kwargs
         )
 
@@ -767,8 +767,9 @@ class TransformMixin(_PlainTransform, TransformerMixin):
     """Everything that a transformer has beside its ``fit``.
 
     A transformer subclasses ``TransformMixin, BaseEstimator`` and writes ``fit``, which
-    begins with ``self._check_fit(X)``, ``get_feature_names_out``, ``_transform(x)`` on arrays (..., n_samples, n_features)
-    and ``_inverse(y)`` on arrays (..., n_rows, n_outputs), one row out for each row in.
+    begins with ``self._check_fit(X)``, ``get_feature_names_out``, ``_transform(x)`` on
+    arrays (..., n_samples, n_features) and ``_inverse(y)`` on arrays
+    (..., n_rows, n_outputs), one row out for each row in.
     Where the inverse needs the past (differencing), it writes
     ``inverse_forecast(Y, context)`` beside, with `context` None for the training data.
     """

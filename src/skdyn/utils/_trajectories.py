@@ -318,7 +318,9 @@ def as_trajectories(
     return trajectories
 
 
-def check_trajectories(estimator: Any, X: Any, *, reset: bool, **kwargs: Any) -> Any:
+def check_trajectories(
+    estimator: Any, X: Any, *, reset: bool, **kwargs: Any
+) -> Trajectories:
     """`as_trajectories`, with the widths and names of features kept on `estimator`.
 
     With `reset` (in ``fit``) they are stored as ``n_features_in_`` and
