@@ -481,6 +481,16 @@ def test_an_inverse_that_overflows_is_a_divergence():
     assert np.isfinite(rows[:3]).all()
 
 
+@pytest.mark.parametrize("kind", [stock.make_pipeline, make_pipeline])
+def test_a_diverging_model_says_so_once(kind):
+    X = 10.0 ** np.arange(10)[:, None]
+    pipe = kind(DelayEmbedding(2), DMD()).fit([X, X])
+    with pytest.warns(DivergenceWarning) as record:
+        rows = pipe.predict(400)
+    assert len(record) == 1
+    assert np.isnan(rows[1][-1]).all()
+
+
 def test_imputers_are_refused_by_name(waves):
     with pytest.raises(TypeError, match=r"simpleimputer.*interpolate"):
         make_pipeline(SimpleImputer(), DMD()).fit(waves)

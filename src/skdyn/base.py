@@ -326,13 +326,14 @@ class ForecasterMixin:
             rows = self._forecast(horizon)
             if not horizon.way_back:
                 return rows
+            listed = rows if isinstance(rows, list) else [rows]
+            said = any(np.isnan(each).any() for each in listed)
             with np.errstate(all="ignore"):
                 restored = horizon.restore(rows)
             # An inverse such as exp may overflow where the model did not.
             for each in restored if isinstance(restored, list) else [restored]:
                 batch = each if each.ndim == 3 else each[None]
-                if np.issubdtype(batch.dtype, np.inexact):
-                    _end_where_diverged(batch, type(self).__name__)
+                _end_where_diverged(batch, type(self).__name__, warn=not said)
             return restored
         trajectories = self._check_context(X, needs_last=False)
         inputs = self._check_inputs_given(u)
@@ -578,7 +579,7 @@ def _windows(pieces: Pieces, n_rows: int) -> np.ndarray:
     return views[0] if len(views) == 1 else np.concatenate(views)
 
 
-def _end_where_diverged(rows: np.ndarray, who: str) -> None:
+def _end_where_diverged(rows: np.ndarray, who: str, warn: bool = True) -> None:
     """Set rows (batch, n_steps, d) to NaN from the first not finite, and warn."""
     with np.errstate(all="ignore"):
         if np.isfinite(rows.sum()):
@@ -588,6 +589,8 @@ def _end_where_diverged(rows: np.ndarray, who: str) -> None:
     if not hit.any():
         return
     rows[np.maximum.accumulate(bad, axis=1)] = np.nan
+    if not warn:
+        return
     first = int(bad[hit].argmax(axis=1).min()) + 1
     warnings.warn(
         f"The forecast of {who} left the range of floating-point numbers at step "

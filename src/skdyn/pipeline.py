@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn import get_config
 from sklearn import pipeline as _stock
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.metaestimators import available_if
@@ -192,16 +193,14 @@ class Pipeline(_stock.Pipeline):
             verbose=self.verbose,
         )
         if u is not None:
-            params = {**params, **self._inputs_for_steps(u, method)}
+            params = {**params, **self._inputs_for_steps(u)}
         return inner, getattr(inner, method)(X, y, **params)
 
     def _check_inputs(self, X: Any, u: Any) -> None:
         data = as_trajectories(X, allow_complex=True, allow_nan=True)
         check_inputs(u, data, who=type(self).__name__)
 
-    def _inputs_for_steps(self, u: Any, method: str) -> dict:
-        from sklearn import get_config
-
+    def _inputs_for_steps(self, u: Any) -> dict:
         takers = [
             name
             for name, step in self.steps
