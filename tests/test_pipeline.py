@@ -412,6 +412,19 @@ def test_inputs_find_their_rows_past_gaps_and_short_stretches():
             np.testing.assert_allclose(got, want, rtol=0.1)
 
 
+def test_a_way_back_that_needs_the_past_with_gaps_and_inputs():
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X, u = rng.standard_normal((90, 1)), rng.standard_normal((90, 1))
+    hours = np.r_[np.arange(40), 100 + np.arange(50)]
+    index = pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h")
+    frame = pd.DataFrame(X, columns=["a"], index=index)
+    pipe = make_pipeline(Differencing(), DMDc()).fit(frame, u=u)
+    cut = [X[:40], X[40:]], [u[:40], u[40:]]
+    want = clone(pipe).fit(cut[0], u=cut[1]).predict(cut[0], u=cut[1])
+    np.testing.assert_allclose(pipe.predict(frame, u=u), np.concatenate(want))
+
+
 def test_a_step_replaced_after_fit_is_seen(waves):
     pipe = make_pipeline(StandardScaler(), DMD()).fit(waves)
     pipe.set_params(dmd=Persistence())

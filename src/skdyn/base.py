@@ -34,6 +34,7 @@ from skdyn.utils._trajectories import (
     is_scalar,
     mark_lost,
     mark_origin,
+    windows,
 )
 
 __all__ = [
@@ -572,10 +573,7 @@ def _windows(pieces: Pieces, n_rows: int) -> np.ndarray:
     """All runs of `n_rows` rows within the pieces, as one array (n, n_rows, d)."""
     if n_rows == 1 and isinstance(pieces, np.ndarray):
         return pieces.reshape(-1, 1, pieces.shape[2])
-    views = [
-        np.moveaxis(np.lib.stride_tricks.sliding_window_view(piece, n_rows, 0), 2, 1)
-        for piece in pieces
-    ]
+    views = [windows(piece, n_rows) for piece in pieces]
     return views[0] if len(views) == 1 else np.concatenate(views)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn import get_config
 from sklearn import pipeline as _stock
 from sklearn.utils.metadata_routing import get_routing_for_object
@@ -30,7 +29,7 @@ from skdyn.base import (
     one_step_r2,
 )
 from skdyn.preprocessing._rowwise import RowWise, check_way_back
-from skdyn.utils._trajectories import as_trajectories, check_inputs
+from skdyn.utils._trajectories import as_trajectories, check_inputs, windows
 
 __all__ = ["Pipeline", "make_pipeline"]
 
@@ -416,17 +415,13 @@ class Pipeline(_stock.Pipeline):
         """One-step predictions where a way back needs the rows before each row."""
         least = self.min_context_
         data = as_trajectories(X, allow_complex=self._allow_complex, min_rows=least)
-        inputs = None
-        if u is not None:
-            inputs = as_trajectories(u, name="u").pieces
+        # Cut as the data is, where its time index has gaps.
+        inputs = None if u is None else check_inputs(u, data, who=type(self).__name__)
         rows = []
         for i, piece in enumerate(data.pieces):
-            view = np.lib.stride_tricks.sliding_window_view
-            context = np.moveaxis(view(piece, least, 0), 2, 1)
-            past = None
-            if inputs is not None:
-                past = np.moveaxis(view(inputs[i], least, 0), 2, 1)
-            rows.append(self.forecast(1, context=context, u=past)[:, 0])
+            past = None if inputs is None else windows(inputs[i], least)
+            forecast = self.forecast(1, context=windows(piece, least), u=past)
+            rows.append(forecast[:, 0])
         return data.join(rows)
 
 

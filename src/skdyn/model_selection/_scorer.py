@@ -17,7 +17,12 @@ from skdyn.metrics import (
     smape,
     valid_prediction_time,
 )
-from skdyn.utils._trajectories import Pieces, as_trajectories, check_inputs
+from skdyn.utils._trajectories import (
+    Pieces,
+    as_trajectories,
+    check_inputs,
+    windows,
+)
 
 __all__ = ["ForecastScorer", "forecast_scorer"]
 
@@ -181,20 +186,19 @@ class ForecastScorer:
                 contexts = np.stack(contexts)
                 inputs = None if inputs is None else np.stack(inputs)
             return contexts, truth, inputs, scale
-        windows = self._windows(data.pieces, lead + self.horizon)
+        cut = self._windows(data.pieces, lead + self.horizon)
         future = None
         if inputs is not None:
             # The last row of inputs acts after the last row of truth.
             future = self._windows(inputs, lead + self.horizon)[:, :-1]
-        return windows[:, :lead], windows[:, lead:], future, scale
+        return cut[:, :lead], cut[:, lead:], future, scale
 
     def _windows(self, pieces: Pieces, length: int) -> np.ndarray:
         """Windows of all pieces, (n_windows, length, d); the origins are the data's."""
         stride = self.stride or self.horizon
         cut = []
         for piece in pieces:
-            view = np.lib.stride_tricks.sliding_window_view(piece, length, axis=0)
-            view = np.moveaxis(view, 2, 1)
+            view = windows(piece, length)
             if self.n_origins is None:
                 # Counted from the end, so that the last row is always forecast.
                 picked = np.arange(len(view) - 1, -1, -stride)[::-1]

@@ -43,6 +43,7 @@ __all__ = [
     "is_scalar",
     "mark_lost",
     "mark_origin",
+    "windows",
 ]
 
 Pieces = Sequence[np.ndarray] | np.ndarray
@@ -71,8 +72,6 @@ class Trajectories:
     spans : tuple or None
         For each trajectory, the (start, stop) rows of its pieces; None where no gap
         in time cuts any. Pieces too short for what is asked are left out.
-    index : tuple or None
-        The row labels of each trajectory where they came in pandas DataFrames.
     n_rows : tuple of int
         Rows that each trajectory came in with.
     origins : tuple or None
@@ -83,7 +82,6 @@ class Trajectories:
     pieces: Pieces
     form: Form
     spans: tuple[tuple[tuple[int, int], ...], ...] | None = None
-    index: tuple[Any, ...] | None = None
     n_rows: tuple[int, ...] = ()
     origins: tuple[Origin | None, ...] | None = None
 
@@ -164,7 +162,7 @@ class Trajectories:
         if self.spans is None:
             return self
         ends = [group[-1] for group in self.groups(self.pieces)]
-        return replace(self, pieces=ends, spans=None, index=None)
+        return replace(self, pieces=ends, spans=None)
 
     def tails(self, n_rows: int) -> Trajectories:
         """Copies of the last `n_rows` rows of each trajectory."""
@@ -174,7 +172,7 @@ class Trajectories:
         else:
             pieces = [piece[-n_rows:].copy() for piece in last.pieces]
         kept = tuple(len(piece) for piece in pieces)
-        return replace(last, pieces=pieces, n_rows=kept, origins=None, index=None)
+        return replace(last, pieces=pieces, n_rows=kept, origins=None)
 
 
 def is_scalar(X: Any) -> bool:
@@ -182,6 +180,12 @@ def is_scalar(X: Any) -> bool:
     if X is None or isinstance(X, (numbers.Number, np.generic, str)):
         return True
     return isinstance(X, np.ndarray) and X.ndim == 0
+
+
+def windows(piece: np.ndarray, n_rows: int) -> np.ndarray:
+    """All runs of `n_rows` rows of (n, d), as a view (n - n_rows + 1, n_rows, d)."""
+    view = np.lib.stride_tricks.sliding_window_view(piece, n_rows, axis=0)
+    return np.moveaxis(view, 2, 1)
 
 
 def mark_lost(rows: np.ndarray, lost: int) -> np.ndarray:
@@ -252,7 +256,7 @@ def as_trajectories(
     form, members = _members(X, name)
     where = _naming(name, form)
     origins: list[Origin | None] = []
-    spans, index, n_rows, short = [], [], [], []
+    spans, n_rows, short = [], [], []
     pieces: list[np.ndarray] = []
     checked: Pieces
     if form == "array":
@@ -283,7 +287,6 @@ def as_trajectories(
             origins.append(origin)
             pieces.extend(array[start:stop] for start, stop in runs)
             spans.append(tuple(runs))
-            index.append(member.index if is_pandas(member) else None)
             n_rows.append(len(array))
         widths = {piece.shape[1] for piece in pieces}
         if len(widths) > 1:
@@ -300,7 +303,6 @@ def as_trajectories(
         checked,
         form,
         tuple(spans) if short or len(pieces) > len(spans) else None,
-        tuple(index) if any(i is not None for i in index) else None,
         tuple(n_rows),
         tuple(origins) if any(origin is not None for origin in origins) else None,
     )
