@@ -43,3 +43,19 @@ def test_hard_threshold_finds_the_signal():
     X = U @ np.diag([60.0, 50.0, 40.0]) @ V.T + rng.standard_normal((300, 100))
     s = np.linalg.svd(X, compute_uv=False)
     assert (s > optimal_hard_threshold(s, X.shape)).sum() == 3
+
+
+def test_orbits_of_companion_matrices_keep_their_digits():
+    # Three waves with a common lag polynomial: far from normal, and of modulus one.
+    roots = np.exp(1j * np.array([0.1, 0.13, 0.17]))
+    weights = -np.poly(np.concatenate([roots, roots.conj()])).real[1:]
+    K = np.eye(6, k=1)
+    K[:, 0] = weights
+    k = np.arange(6)[::-1]
+    start = (np.cos(0.1 * k) + np.cos(0.13 * k) + np.cos(0.17 * k))[None]
+    orbit = linear_orbit(start, K, 300)
+    plain = [start]
+    for _ in range(299):
+        plain.append(plain[-1] @ K)
+    error = np.abs(orbit[:, 0, 0] - np.array(plain)[:, 0, 0]).max()
+    assert error < 1e-6

@@ -13,6 +13,10 @@ __all__ = ["linear_orbit", "optimal_hard_threshold", "rank_floor"]
 # matrices up to this size: beyond, squaring costs more than the steps that it saves.
 _LARGEST_POWER = 64
 _LARGEST_SQUARED = 128
+# By how much the norm squared, over the root of the size, may exceed the norm of the
+# square: of matrices far from normal (companion matrices), squares are differences of
+# large numbers.
+_CANCELLATION = 4.0
 
 
 def linear_orbit(z: np.ndarray, K: np.ndarray, n_steps: int) -> np.ndarray:
@@ -47,7 +51,9 @@ def linear_orbit(z: np.ndarray, K: np.ndarray, n_steps: int) -> np.ndarray:
         if done == 2 * stride and stride < _LARGEST_POWER and r <= _LARGEST_SQUARED:
             squared = power @ power
             # An unstable K may overflow where the orbit of the given start does not.
-            if np.isfinite(squared).all():
+            sound = np.isfinite(squared).all()
+            size = np.linalg.norm(power) ** 2 / np.sqrt(r)
+            if sound and size <= _CANCELLATION * np.linalg.norm(squared):
                 power, stride = squared, 2 * stride
     return orbit
 
