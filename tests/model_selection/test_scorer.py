@@ -10,13 +10,14 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 
 from skdyn.base import Horizon
 from skdyn.baselines import Persistence
+from skdyn.exceptions import DivergenceWarning
 from skdyn.koopman import DMD, DMDc
-from skdyn.metrics import nrmse
+from skdyn.metrics import d_hellinger, d_stsp, mase, mase_scale, mmd, nrmse
 from skdyn.model_selection import RollingOriginSplit, forecast_scorer
 from skdyn.pipeline import make_pipeline
 from skdyn.preprocessing import DelayEmbedding
 
-METRICS = ["nrmse", "smape", "vpt", "cme"]
+METRICS = ["nrmse", "smape", "mase", "vpt", "cme", "d_stsp", "d_hellinger", "mmd"]
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_diverged_forecasts_get_the_worst_value():
     grow = 10.0 ** np.arange(300)[:, None]
     est = DMD().fit(grow[:20])
     test = np.concatenate([grow[200:250], grow[: 350 - 250]])
-    worst = {"nrmse": -10.0, "smape": -200.0, "vpt": 0.0, "cme": 0.0}
+    worst = {"nrmse": -10, "smape": -200, "mase": -1000, "vpt": 0.0, "cme": 0.0}
     for metric, value in worst.items():
         scorer = forecast_scorer(metric, 20, context=2, n_origins=1, stride=1)
         X = (
@@ -111,6 +112,43 @@ def test_diverged_forecasts_get_the_worst_value():
         with pytest.warns(RuntimeWarning):
             got = scorer(est, X)
         assert got == pytest.approx(value, abs=1e-9)
+
+
+def test_errors_are_in_terms_of_the_whole_fold(series):
+    est = DMD().fit(series)
+    whole = [series, series[:80] + 5]
+    rows = np.concatenate(whole)
+    contexts = [series[300 - k * 40 - 10 : 300 - k * 40] for k in range(7, 0, -1)]
+    truth = [series[300 - k * 40 : 340 - k * 40] for k in range(7, 0, -1)]
+    contexts.append(whole[1][30:40])
+    truth.append(whole[1][40:])
+    runs = est.forecast(40, context=contexts)
+    pairs = list(zip(truth, runs, strict=True))
+    wants = {
+        "mase": [mase(y, p, scale=mase_scale(whole)) for y, p in pairs],
+        "d_stsp": [d_stsp(y, p, reference=rows) for y, p in pairs],
+        "d_hellinger": [d_hellinger(y, p) for y, p in pairs],
+        "mmd": [mmd(y, p, reference=rows) for y, p in pairs],
+    }
+    for metric, want in wants.items():
+        got = forecast_scorer(metric, 40, context=10).windows(est, whole)
+        np.testing.assert_allclose(got, -np.array(want), rtol=1e-6)
+
+
+def test_a_free_run_that_is_lost_gets_the_worst_value():
+    class Lost(Persistence):
+        def _rollout(self, state, n_steps, u=None):
+            return np.full((len(state), n_steps, 2), np.nan)
+
+    X = np.random.default_rng(0).standard_normal((400, 2))
+    for metric, worst in {"d_hellinger": -1.0, "mmd": -2.0, "d_stsp": None}.items():
+        scorer = forecast_scorer(metric, 100, context=2)
+        with pytest.warns(DivergenceWarning):
+            lost = scorer(Lost().fit(X), X)
+        assert np.isfinite(lost)
+        if worst is not None:
+            assert lost == worst
+        assert lost <= scorer(Persistence().fit(X), X)
 
 
 def test_censoring(series):
@@ -153,7 +191,7 @@ def test_inputs_reach_the_forecast():
 
 def test_refusals(series):
     for bad, words in (
-        ({"metric": "rmse"}, "'cme', 'nrmse', 'smape', 'vpt'"),
+        ({"metric": "rmse"}, "'cme', 'd_hellinger', 'd_stsp', 'mase', 'mmd'"),
         ({"horizon": 0}, "positive whole"),
         ({"context": 0}, "context"),
         ({"stride": 2}, "pass context"),

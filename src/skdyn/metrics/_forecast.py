@@ -12,13 +12,18 @@ window. Every metric has a worst value, given where the forecast is NaN.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 
+from skdyn.utils._trajectories import as_trajectories
+
 __all__ = [
     "cumulative_max_error",
     "forecast_scale",
+    "mase",
+    "mase_scale",
     "normalized_error",
     "nrmse",
     "smape",
@@ -104,6 +109,109 @@ def nrmse(
     error = normalized_error(y_true, y_pred, scale=scale)
     with np.errstate(over="ignore"):
         return _plain(np.minimum(np.sqrt(np.mean(error**2, axis=-1)), worst))
+
+
+def mase_scale(X: Any, *, seasonal_lag: int = 1) -> np.ndarray:
+    """Mean absolute difference of rows one season apart, for each feature.
+
+    Parameters
+    ----------
+    X : array-like of shape (n_samples, n_features), list of these, or 3-D
+        The series that the truth is a part of. No difference reaches from one
+        trajectory into another.
+    seasonal_lag : int, default=1
+        Rows between the two; 1 is the error of persistence, one step ahead.
+
+    Returns
+    -------
+    ndarray of shape (n_features,)
+        ``mean |x[k] - x[k - seasonal_lag]|``, in the units of the data.
+
+    Raises
+    ------
+    ValueError
+        If no trajectory is longer than `seasonal_lag`, or `X` is not finite.
+
+    Examples
+    --------
+    >>> from skdyn.metrics import mase_scale
+    >>> mase_scale([[0.0], [1.0], [4.0]])
+    array([2.])
+    """
+    whole = isinstance(seasonal_lag, Integral) and not isinstance(seasonal_lag, bool)
+    if not whole or seasonal_lag < 1:
+        raise ValueError(
+            f"seasonal_lag needs a positive whole number, got {seasonal_lag!r}. Pass "
+            f"the rows of a season, or 1."
+        )
+    data = as_trajectories(X, allow_complex=True, needs_last=False)
+    lag = int(seasonal_lag)
+    steps = np.concatenate([np.abs(x[lag:] - x[:-lag]) for x in data.pieces])
+    if not len(steps):
+        raise ValueError(
+            f"mase_scale needs a trajectory of more than seasonal_lag={lag} rows, got "
+            f"{max(data.lengths)}. Pass a longer one, or lower seasonal_lag."
+        )
+    return np.asarray(steps.mean(axis=0, dtype=np.float64))
+
+
+def mase(
+    y_true: Any,
+    y_pred: Any,
+    *,
+    scale: Any = None,
+    seasonal_lag: int = 1,
+    worst: float = 1000.0,
+) -> Any:
+    """Mean absolute scaled error of each window.
+
+    The mean over steps and features of ``|y_pred - y_true| / scale``, where the scale
+    of a feature is the mean absolute error of repeating the value of one season ago.
+    0 / 0 counts as 0.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like of shape (n_steps, n_features) or with windows in front
+        Truth and forecast.
+    scale : array-like of shape (n_features,), default=None
+        See `mase_scale`. None takes that of `y_true`, window by window pooled; pass
+        that of the whole test series (Hyndman & Koehler take the training series).
+    seasonal_lag : int, default=1
+        Rows of a season, where `scale` is None.
+    worst : float, default=1000.0
+        Value given to NaN and to anything larger. It is far out since one step of a
+        finely sampled flow is small: a forecast of the mean may well have 100.
+
+    Returns
+    -------
+    float, or ndarray of shape (n_windows,)
+        From 0 (perfect); 1 is as good as one step of persistence; at most `worst`.
+
+    References
+    ----------
+    Hyndman & Koehler, "Another look at measures of forecast accuracy", International
+    Journal of Forecasting 22 (2006), 679.
+
+    Examples
+    --------
+    >>> from skdyn.metrics import mase
+    >>> mase([[0.0], [1.0], [4.0]], [[0.0], [3.0], [4.0]], scale=[2.0])
+    0.3333333333333333
+    """
+    truth, guess = _check_pair(y_true, y_pred)
+    if scale is None:
+        scale = mase_scale(truth, seasonal_lag=seasonal_lag)
+    size = np.asarray(scale, dtype=np.float64)
+    if size.shape not in ((), (truth.shape[-1],)):
+        raise ValueError(
+            f"scale needs one number for each of {truth.shape[-1]} features, got shape "
+            f"{size.shape}. Pass mase_scale of the whole series."
+        )
+    with np.errstate(all="ignore"):
+        wrong = np.abs(guess - truth)
+        error = np.where(wrong == 0, 0.0, wrong / size).mean(axis=(-2, -1))
+    # NaN is worse than anything.
+    return _plain(np.where(error < worst, error, worst))
 
 
 def smape(y_true: Any, y_pred: Any) -> Any:

@@ -12,13 +12,19 @@ from sklearn.utils.metadata_routing import MetadataRequest
 from skdyn.base import Horizon, min_context
 from skdyn.metrics import (
     cumulative_max_error,
+    d_hellinger,
+    d_stsp,
     forecast_scale,
+    mase,
+    mase_scale,
+    mmd,
     nrmse,
     smape,
     valid_prediction_time,
 )
 from skdyn.utils._trajectories import (
     Pieces,
+    Trajectories,
     as_trajectories,
     check_inputs,
     windows,
@@ -26,12 +32,29 @@ from skdyn.utils._trajectories import (
 
 __all__ = ["ForecastScorer", "forecast_scorer"]
 
-# name: (function of truth, forecast and scale; whether greater is better)
-_METRICS: dict[str, tuple[Callable[..., Any], bool]] = {
-    "nrmse": (lambda y, p, scale: nrmse(y, p, scale=scale), False),
-    "smape": (lambda y, p, scale: smape(y, p), False),
-    "vpt": (lambda y, p, scale: valid_prediction_time(y, p, scale=scale), True),
-    "cme": (lambda y, p, scale: cumulative_max_error(y, p, scale=scale), True),
+
+def _scale(fold: Trajectories) -> float:
+    return forecast_scale(fold.rows())
+
+
+def _each(
+    distance: Callable[..., float], truth: Any, forecast: Any, **kwargs: Any
+) -> np.ndarray:
+    """A distance between two runs, window by window."""
+    pairs = zip(truth, forecast, strict=True)
+    return np.array([distance(y, p, **kwargs) for y, p in pairs])
+
+
+# name: (function of truth, forecast and the test fold; whether greater is better)
+_METRICS: dict[str, tuple[Callable[[Any, Any, Trajectories], Any], bool]] = {
+    "nrmse": (lambda y, p, fold: nrmse(y, p, scale=_scale(fold)), False),
+    "smape": (lambda y, p, fold: smape(y, p), False),
+    "mase": (lambda y, p, fold: mase(y, p, scale=mase_scale(list(fold.pieces))), False),
+    "vpt": (lambda y, p, fold: valid_prediction_time(y, p, scale=_scale(fold)), True),
+    "cme": (lambda y, p, fold: cumulative_max_error(y, p, scale=_scale(fold)), True),
+    "d_stsp": (lambda y, p, fold: _each(d_stsp, y, p, reference=fold.rows()), False),
+    "d_hellinger": (lambda y, p, fold: _each(d_hellinger, y, p), False),
+    "mmd": (lambda y, p, fold: _each(mmd, y, p, reference=fold.rows()), False),
 }
 
 
@@ -118,7 +141,7 @@ class ForecastScorer:
         -------
         ndarray of shape (n_windows,)
         """
-        contexts, truth, inputs, scale = self._cut(X, u)
+        contexts, truth, inputs, fold = self._cut(X, u)
         least, shortest = min_context(estimator), min(map(len, contexts))
         if shortest < least:
             raise ValueError(
@@ -135,7 +158,7 @@ class ForecastScorer:
         if callable(self.metric):
             return np.asarray(self.metric(truth, forecast))
         function, greater_is_better = _METRICS[self.metric]
-        values = function(truth, forecast, scale)
+        values = function(truth, forecast, fold)
         return values if greater_is_better else -values
 
     def censored(self, estimator: Any, X: Any, *, u: Any = None) -> float:
@@ -158,8 +181,8 @@ class ForecastScorer:
 
     def _cut(
         self, X: Any, u: Any
-    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray, Any, float]:
-        """Contexts, truth, inputs, and the scale of the whole test fold."""
+    ) -> tuple[np.ndarray | list[np.ndarray], np.ndarray, Any, Trajectories]:
+        """Contexts, truth, inputs, and the whole test fold."""
         lead = self.context or 1
         data = as_trajectories(
             X,
@@ -171,7 +194,6 @@ class ForecastScorer:
             ),
             needs_last=False,
         )
-        scale = forecast_scale(data.rows())
         inputs = None if u is None else check_inputs(u, data, who=repr(self))
         if self.context is None:
             ends = [len(piece) - self.horizon for piece in data.pieces]
@@ -185,13 +207,13 @@ class ForecastScorer:
                 # Equal windows travel as one array.
                 contexts = np.stack(contexts)
                 inputs = None if inputs is None else np.stack(inputs)
-            return contexts, truth, inputs, scale
+            return contexts, truth, inputs, data
         cut = self._windows(data.pieces, lead + self.horizon)
         future = None
         if inputs is not None:
             # The last row of inputs acts after the last row of truth.
             future = self._windows(inputs, lead + self.horizon)[:, :-1]
-        return cut[:, :lead], cut[:, lead:], future, scale
+        return cut[:, :lead], cut[:, lead:], future, data
 
     def _windows(self, pieces: Pieces, length: int) -> np.ndarray:
         """Windows of all pieces, (n_windows, length, d); the origins are the data's."""
@@ -243,13 +265,14 @@ def forecast_scorer(
 
     Parameters
     ----------
-    metric : {"nrmse", "smape", "vpt", "cme"} or callable
-        What to compare by: see `skdyn.metrics`. Errors come negated. "cme" is the
-        recommended objective. "vpt" is in steps. A function takes truth and forecast
-        of shape (n_windows, horizon, n_features) and returns a score for each window,
-        the greater the better.
+    metric : str or callable
+        What to compare by: a name from the table in the Notes, of which "cme" is the
+        recommended objective. A function takes truth and forecast of shape (n_windows,
+        horizon, n_features) and returns a score for each window, the greater the
+        better.
     horizon : int
-        Rows to forecast from each origin.
+        Rows to forecast from each origin. For "d_stsp", "d_hellinger" and "mmd" it is
+        the length of the free run: thousands of rows.
     context : int, default=None
         Rows of context of each window. None makes one window of each test trajectory,
         with all rows before the last `horizon` as context, which is what the folds of
@@ -266,6 +289,28 @@ def forecast_scorer(
     -------
     ForecastScorer
         Picklable, called as ``scorer(estimator, X, y=None, *, u=None)``.
+
+    Notes
+    -----
+    Errors come negated. Their scale is that of the whole test fold, so that it does not
+    depend on the window. A forecast that is not finite gets the worst value.
+
+    =============  =======================================  ======================
+    metric         scale, from the whole test fold          score, worst to best
+    =============  =======================================  ======================
+    "cme"          spread of the rows (`forecast_scale`)    0 to 1
+    "nrmse"        spread of the rows                       -10 to 0, clipped
+    "vpt"          spread of the rows; threshold 0.4        0 to horizon, in steps
+    "smape"        none                                     -200 to 0
+    "mase"         mean size of a step (`mase_scale`)       -1000 to 0, clipped
+    "d_stsp"       box of the histogram                     about -20 to 0
+    "d_hellinger"  none: its own variance on either side    -1 to 0
+    "mmd"          standard deviations, kernel's bandwidth  -2 to 0
+    =============  =======================================  ======================
+
+    The last three compare each free run with the truth of the same window as sets of
+    rows, or as signals; their pages in `skdyn.metrics` say which run lengths they need.
+    Above 5 features "d_stsp" is the estimate by mixtures, from -1000.
 
     Examples
     --------
