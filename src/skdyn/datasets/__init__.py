@@ -1,6 +1,86 @@
-"""Recordings shipped with skdyn, and generators of known systems."""
+"""Recordings shipped with skdyn, known systems, and data from them."""
 
-from skdyn.datasets._lorenz import make_lorenz63
-from skdyn.datasets._sunspots import load_sunspots
+from skdyn.datasets._dysts import load_dysts
+from skdyn.datasets._flows import (
+    bursting_neuron,
+    chua,
+    double_pendulum,
+    duffing,
+    hindmarsh_rose,
+    lorenz63,
+    lorenz96,
+    lotka_volterra,
+    pendulum,
+    rossler,
+    sprott_m,
+    van_der_pol,
+)
+from skdyn.datasets._generators import (
+    make_bursting_neuron,
+    make_chua,
+    make_double_pendulum,
+    make_duffing,
+    make_henon,
+    make_hindmarsh_rose,
+    make_ikeda,
+    make_kuramoto_sivashinsky,
+    make_logistic,
+    make_lorenz63,
+    make_lorenz96,
+    make_lotka_volterra,
+    make_mackey_glass,
+    make_pendulum,
+    make_rossler,
+    make_sprott_m,
+    make_van_der_pol,
+)
+from skdyn.datasets._kuramoto_sivashinsky import kuramoto_sivashinsky
+from skdyn.datasets._mackey_glass import mackey_glass
+from skdyn.datasets._maps import henon, ikeda, logistic
+from skdyn.datasets._recordings import load_lynx_hare, load_nino_sst, load_sunspots
+from skdyn.datasets._simulate import make_trajectories
+from skdyn.datasets._system import Flow, Map
 
-__all__ = ["load_sunspots", "make_lorenz63"]
+__all__ = [
+    "Flow",
+    "Map",
+    "bursting_neuron",
+    "chua",
+    "double_pendulum",
+    "duffing",
+    "henon",
+    "hindmarsh_rose",
+    "ikeda",
+    "kuramoto_sivashinsky",
+    "load_dysts",
+    "load_lynx_hare",
+    "load_nino_sst",
+    "load_sunspots",
+    "logistic",
+    "lorenz63",
+    "lorenz96",
+    "lotka_volterra",
+    "mackey_glass",
+    "make_bursting_neuron",
+    "make_chua",
+    "make_double_pendulum",
+    "make_duffing",
+    "make_henon",
+    "make_hindmarsh_rose",
+    "make_ikeda",
+    "make_kuramoto_sivashinsky",
+    "make_logistic",
+    "make_lorenz63",
+    "make_lorenz96",
+    "make_lotka_volterra",
+    "make_mackey_glass",
+    "make_pendulum",
+    "make_rossler",
+    "make_sprott_m",
+    "make_trajectories",
+    "make_van_der_pol",
+    "pendulum",
+    "rossler",
+    "sprott_m",
+    "van_der_pol",
+]

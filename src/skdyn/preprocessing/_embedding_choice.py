@@ -227,8 +227,8 @@ def choose_delay(
     >>> choice
     DelayChoice(delay=26, by autocorrelation)
     >>> from skdyn.datasets import make_lorenz63
-    >>> choose_delay(make_lorenz63(5000, dt=0.01)[:, [0]])
-    DelayChoice(delay=17, by mutual information)
+    >>> choose_delay(make_lorenz63(5000, dt=0.01)[:, [0]]).delay in (16, 17, 18)
+    True
     """
     _check_method(method, ("mutual_information", "autocorrelation"))
     if n_bins != "auto":
