@@ -29,7 +29,12 @@ from skdyn.base import (
     one_step_r2,
 )
 from skdyn.preprocessing._rowwise import RowWise, check_way_back
-from skdyn.utils._trajectories import as_trajectories, check_inputs, windows
+from skdyn.utils._trajectories import (
+    as_trajectories,
+    check_inputs,
+    check_trajectories,
+    windows,
+)
 
 __all__ = ["Pipeline", "make_pipeline"]
 
@@ -178,6 +183,8 @@ class Pipeline(_stock.Pipeline):
         wrapped = []
         for i, (name, step) in enumerate(self.steps):
             if step is None or step == "passthrough" or _is_native(step):
+                if i < last and _is_native(step):
+                    check_way_back(step, name)
                 wrapped.append((name, step))
             elif i == last and not hasattr(step, "transform"):
                 _check_not_stock(step, name)
@@ -414,7 +421,14 @@ class Pipeline(_stock.Pipeline):
     def _one_step_by_windows(self, X: Any, u: Any) -> Any:
         """One-step predictions where a way back needs the rows before each row."""
         least = self.min_context_
-        data = as_trajectories(X, allow_complex=self._allow_complex, min_rows=least)
+        # With the names of columns, which the first step was fitted with.
+        data = check_trajectories(
+            next(self._native_steps()),
+            X,
+            reset=False,
+            allow_complex=self._allow_complex,
+            min_rows=least,
+        )
         # Cut as the data is, where its time index has gaps.
         inputs = None if u is None else check_inputs(u, data, who=type(self).__name__)
         rows = []
