@@ -25,6 +25,7 @@ additive over trajectories and streams.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal
@@ -37,12 +38,13 @@ from sklearn.utils.validation import check_is_fitted
 from skdyn.base import ForecasterMixin
 from skdyn.koopman._rank import RANK, Data, choose_rank, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
+from skdyn.koopman._streaming import FORGETTING, add_to, age_weights
 from skdyn.utils._linalg import linear_orbit, rank_floor
 from skdyn.utils._moments import Moments, reduce_rows
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Trajectories, check_trajectories
 
-__all__ = ["DMD"]
+__all__ = ["DMD", "dmd_eigenvalues"]
 
 # The moments of [X Y] are kept for partial_fit after fit up to this many columns.
 _KEPT_COLUMNS = 2048
@@ -76,6 +78,9 @@ class DMD(ForecasterMixin, BaseEstimator):
     dt : float, default=1.0
         Time between rows: growth rates are per unit time, frequencies in cycles per
         unit time.
+    forgetting : float, default=1.0
+        Weight of a row relative to the next, for systems that drift: the memory is some
+        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing.
     svd_solver : {"auto", "full", "randomized"}, default="auto"
         How a matrix with more features than rows is decomposed. "auto" tries the
         randomized method where `rank` is a small int and keeps its answer where the
@@ -152,6 +157,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         "total_least_squares": ["boolean"],
         "forward_backward": ["boolean"],
         "dt": [Interval(Real, 0, None, closed="neither")],
+        "forgetting": FORGETTING,
         "svd_solver": [StrOptions({"auto", "full", "randomized"})],
         "random_state": ["random_state"],
     }
@@ -165,6 +171,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         total_least_squares: bool = False,
         forward_backward: bool = False,
         dt: float = 1.0,
+        forgetting: float = 1.0,
         svd_solver: Literal["auto", "full", "randomized"] = "auto",
         random_state: Any = 0,
     ) -> None:
@@ -173,6 +180,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         self.total_least_squares = total_least_squares
         self.forward_backward = forward_backward
         self.dt = dt
+        self.forgetting = forgetting
         self.svd_solver = svd_solver
         self.random_state = random_state
 
@@ -195,9 +203,13 @@ class DMD(ForecasterMixin, BaseEstimator):
         before, after = trajectories.pairs()
         n_pairs, n_columns = len(before), 2 * before.shape[1]
         self._moments: Moments | None = None
+        weights = age_weights(trajectories, self.forgetting)
         rows = before, after
+        if weights is not None:
+            roots = np.sqrt(weights)[:, None]
+            rows = before * roots, after * roots
         if n_pairs > n_columns or n_columns <= _KEPT_COLUMNS:
-            moments = Moments.from_rows(before, after)
+            moments = Moments.from_rows(before, after, weights)
             if n_columns <= _KEPT_COLUMNS:
                 self._moments = moments
             if n_pairs > n_columns:
@@ -234,9 +246,10 @@ class DMD(ForecasterMixin, BaseEstimator):
                 f"partial_fit."
             )
         trajectories, _ = self._check_fit(X, reset=first)
-        moments = Moments.from_rows(*trajectories.pairs())
-        if not first and self._moments is not None:
-            moments = self._moments + moments
+        weights = age_weights(trajectories, self.forgetting)
+        moments = Moments.from_rows(*trajectories.pairs(), weights)
+        earlier = None if first else self._moments
+        moments = add_to(earlier, moments, trajectories, self.forgetting)
         self._moments = moments
         dtype = np.dtype(np.float32 if moments.is_single else np.float64)
         return self._solve(*moments.rows(), trajectories, moments.n_rows, dtype)
@@ -386,6 +399,39 @@ def _solve_dmd(
     if forward_backward:
         K = _average_with_backward(K, fit_X @ V, fit_Y @ V)
     return _Model(K, L, V, before, after, all_s)
+
+
+def dmd_eigenvalues(X: np.ndarray, Y: np.ndarray, rank: int) -> np.ndarray:
+    """Eigenvalues of total-least-squares DMD of pairs of rows, at most `rank` of them.
+
+    Parameters
+    ----------
+    X, Y : ndarray of shape (n, d)
+        Rows and their successors, bare.
+    rank : int
+        Number of directions kept, at most d.
+
+    Returns
+    -------
+    complex ndarray of shape (at most rank,)
+    """
+    data = Data(X.shape, X.dtype)
+    joint = reduce_rows(np.hstack([X, Y]))
+    d = X.shape[1]
+    with warnings.catch_warnings():
+        # Fewer are returned where the data holds fewer.
+        warnings.simplefilter("ignore", UserWarning)
+        model = _solve_dmd(
+            joint[:, :d],
+            joint[:, d:],
+            rank=rank,
+            data=data,
+            total_least_squares=True,
+            forward_backward=False,
+            svd_solver="full",
+            random_state=None,
+        )
+    return np.asarray(linalg.eigvals(model.K, check_finite=False))
 
 
 def _project_jointly(

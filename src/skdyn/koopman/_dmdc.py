@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from skdyn.base import ForecasterMixin
 from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, spectrum_of
+from skdyn.koopman._streaming import FORGETTING, add_to, age_weights
 from skdyn.utils._moments import Moments
 from skdyn.utils._sklearn import Interval
 from skdyn.utils._trajectories import Pieces, Trajectories
@@ -45,6 +46,9 @@ class DMDc(ForecasterMixin, BaseEstimator):
         B, where it is known. None estimates it.
     dt : float, default=1.0
         Time between rows, for growth rates and frequencies.
+    forgetting : float, default=1.0
+        Weight of a row relative to the next, for systems that drift: the memory is some
+        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing.
 
     Attributes
     ----------
@@ -93,6 +97,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         "rank": RANK,
         "input_matrix": ["array-like", None],
         "dt": [Interval(Real, 0, None, closed="neither")],
+        "forgetting": FORGETTING,
     }
     __metadata_request__fit = {"u": True}
     __metadata_request__partial_fit = {"u": True}
@@ -104,10 +109,12 @@ class DMDc(ForecasterMixin, BaseEstimator):
         *,
         input_matrix: Any = None,
         dt: float = 1.0,
+        forgetting: float = 1.0,
     ) -> None:
         self.rank = rank
         self.input_matrix = input_matrix
         self.dt = dt
+        self.forgetting = forgetting
 
     def fit(self, X: Any, y: Any = None, *, u: Any = None) -> DMDc:
         """Fit the state and input matrices.
@@ -165,8 +172,9 @@ class DMDc(ForecasterMixin, BaseEstimator):
                 before = np.hstack([before, acting])
             else:
                 after = after - acting @ known
-        moments = Moments.from_rows(before, after)
-        self._moments = moments if earlier is None else earlier + moments
+        weights = age_weights(trajectories, self.forgetting)
+        moments = Moments.from_rows(before, after, weights)
+        self._moments = add_to(earlier, moments, trajectories, self.forgetting)
         Z, Y = self._moments.rows()
         dtype = np.dtype(np.float32 if self._moments.is_single else np.float64)
         data = Data((self._moments.n_rows, Z.shape[1]), dtype)

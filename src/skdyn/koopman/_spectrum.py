@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-__all__ = ["Spectrum", "spectrum_of"]
+__all__ = ["Spectrum", "eigenvectors", "spectrum_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +34,11 @@ class Spectrum:
         rows than features every fit interpolates, and they say nothing.
     dt : float
         Time between rows.
+    growth_rate_errors, frequency_errors : ndarray of shape (n_modes,) or None
+        Standard errors, where the method gives them.
+    mode_errors : complex ndarray of shape (n_modes, n_features) or None
+        Standard errors of the real and imaginary parts of modes, where the method
+        gives them.
 
     References
     ----------
@@ -47,6 +52,9 @@ class Spectrum:
     amplitudes: np.ndarray
     residuals: np.ndarray
     dt: float
+    growth_rate_errors: np.ndarray | None = None
+    frequency_errors: np.ndarray | None = None
+    mode_errors: np.ndarray | None = None
 
     @property
     def growth_rates(self) -> np.ndarray:
@@ -58,6 +66,31 @@ class Spectrum:
     def frequencies(self) -> np.ndarray:
         """arg(lambda) / (2 pi dt): cycles per unit time, signed."""
         return np.angle(self.eigenvalues) / (2 * np.pi * self.dt)
+
+    def trusted(self, max_residual: float = 0.01) -> Spectrum:
+        """The eigenvalues that the data bears out.
+
+        Parameters
+        ----------
+        max_residual : float, default=0.01
+            Largest residual: the eigenfunction evolves as the eigenvalue says, to
+            this fraction of its size.
+
+        Returns
+        -------
+        Spectrum
+            Without the others (residual DMD: Colbrook & Townsend 2024, algorithm 2).
+        """
+        keep = self.residuals <= max_residual
+        errors = (self.growth_rate_errors, self.frequency_errors, self.mode_errors)
+        return Spectrum(
+            self.eigenvalues[keep],
+            self.modes[keep],
+            self.amplitudes[:, keep],
+            self.residuals[keep],
+            self.dt,
+            *(None if each is None else each[keep] for each in errors),
+        )
 
     def __repr__(self) -> str:
         n = len(self.eigenvalues)
@@ -101,11 +134,8 @@ def spectrum_of(
     -------
     Spectrum
     """
-    eigenvalues, G = linalg.eig(K, check_finite=False)
+    eigenvalues, G = eigenvectors(K)
     modulus = np.abs(eigenvalues)
-    order = np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -modulus))
-    eigenvalues, modulus = eigenvalues[order], modulus[order]
-    G = G[:, order].astype(complex)
     inverse = _inverse(G)
     nonzero = modulus > len(K) * np.finfo(float).eps * modulus.max(initial=0.0)
     if exact is projected or not nonzero.all():
@@ -123,6 +153,17 @@ def spectrum_of(
     return Spectrum(
         eigenvalues, modes / norms[:, None], (starts @ G) * norms, residuals, dt
     )
+
+
+def eigenvectors(K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues of K and the columns G with K G = G Lambda, in a spectrum's order.
+
+    That is by decreasing modulus, then slow before fast, the positive frequency first.
+    """
+    eigenvalues, G = linalg.eig(K, check_finite=False)
+    modulus = np.abs(eigenvalues)
+    order = np.lexsort((-eigenvalues.imag, np.abs(np.angle(eigenvalues)), -modulus))
+    return eigenvalues[order], G[:, order].astype(complex)
 
 
 def _inverse(G: np.ndarray) -> np.ndarray:
