@@ -8,15 +8,69 @@ import numpy as np
 import pytest
 from sklearn.base import is_classifier, is_clusterer, is_regressor
 from sklearn.decomposition import PCA
-from sklearn.preprocessing import StandardScaler
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.preprocessing import (
+    PolynomialFeatures,
+    SplineTransformer,
+    StandardScaler,
+)
+from sklearn.svm import SVR
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdyn.koopman import DMD, DMDc
+from skdyn.baselines import (
+    ContextParroting,
+    LinearAutoregression,
+    RegressorForecaster,
+    SeasonalNaive,
+)
+from skdyn.koopman import (
+    BOPDMD,
+    DMD,
+    EDMD,
+    MPEDMD,
+    ConstrainedDMD,
+    DMDc,
+    GeneratorEDMD,
+    HankelDMD,
+    KernelEDMD,
+    MultiresolutionDMD,
+    OptDMD,
+    SparseDMD,
+)
 from skdyn.pipeline import make_pipeline
-from skdyn.preprocessing import DelayEmbedding, RowWise
+from skdyn.preprocessing import (
+    DelayEmbedding,
+    Deseasonalise,
+    Detrend,
+    Difference,
+    FeatureLift,
+    FourierLift,
+    FunctionLift,
+    LiftUnion,
+    PolynomialLift,
+    RadialBasisLift,
+    RowWise,
+)
 from skdyn.testing import all_estimators, expected_failed_checks, forecaster_checks
 
 INSTANCES = {
+    "ContextParroting": [
+        ContextParroting(),
+        ContextParroting(3, n_neighbors=2),
+        ContextParroting(3, n_neighbors=2, search="context"),
+    ],
+    "LinearAutoregression": [
+        LinearAutoregression(),
+        LinearAutoregression(3, alpha=0.1),
+        LinearAutoregression(1, fit_intercept=False),
+    ],
+    "RegressorForecaster": [
+        RegressorForecaster(),
+        RegressorForecaster(SVR(), target="next", n_lags=3),
+        RegressorForecaster(KNeighborsRegressor(1, algorithm="brute"), n_lags=2),
+    ],
+    "SeasonalNaive": [SeasonalNaive(), SeasonalNaive(4)],
+    "BOPDMD": [BOPDMD(n_trials=3)],
     "DMD": [
         DMD(),
         DMD(rank=2),
@@ -24,7 +78,42 @@ INSTANCES = {
         DMD(total_least_squares=True, exact=False),
     ],
     "DMDc": [DMDc(), DMDc(rank=2)],
+    "OptDMD": [OptDMD(), OptDMD(rank=4), OptDMD(constraint="stable")],
+    "EDMD": [
+        EDMD(),
+        EDMD(relift=True, rank=3, alpha=1e-6),
+        EDMD(DelayEmbedding(3), regression="reduced_rank", rank=4),
+        EDMD(PolynomialFeatures(2)),
+    ],
+    "ConstrainedDMD": [
+        ConstrainedDMD(structure)
+        for structure in ("orthogonal", "tridiagonal", "toeplitz", "circulant")
+    ],
+    "GeneratorEDMD": [GeneratorEDMD(), GeneratorEDMD(alpha=1e-6, rank=4)],
+    "HankelDMD": [HankelDMD(4), HankelDMD(3, delay=2, rank=2)],
+    "KernelEDMD": [KernelEDMD(), KernelEDMD(rank=3, relift=True)],
+    "MPEDMD": [MPEDMD(), MPEDMD(DelayEmbedding(3))],
+    "MultiresolutionDMD": [MultiresolutionDMD(), MultiresolutionDMD(2, rank=2)],
+    "SparseDMD": [SparseDMD(), SparseDMD(penalty=0.1), SparseDMD(n_modes=1)],
     "DelayEmbedding": [DelayEmbedding(), DelayEmbedding(3, delay=2)],
+    "Deseasonalise": [
+        Deseasonalise(7),
+        Deseasonalise(4.5, n_seasons=2, n_harmonics=1),
+    ],
+    "Detrend": [Detrend(), Detrend(0, window=5), Detrend(2, window=7)],
+    "Difference": [Difference(), Difference(2, period=3)],
+    "FeatureLift": [FeatureLift(SplineTransformer(n_knots=3))],
+    "FunctionLift": [FunctionLift([np.sin])],
+    "LiftProduct": [
+        PolynomialLift(1) * FourierLift(),
+        RadialBasisLift(3) * FourierLift(include_state=False),
+    ],
+    "LiftUnion": [
+        PolynomialLift(2) + FourierLift(),
+        LiftUnion([("few", RadialBasisLift(3)), ("more", RadialBasisLift(4))]),
+    ],
+    "PolynomialLift": [PolynomialLift(), PolynomialLift(3, include_bias=False)],
+    "RadialBasisLift": [RadialBasisLift(4), RadialBasisLift(5, kernel="thin_plate")],
     "RowWise": [RowWise(StandardScaler()), RowWise(PCA())],
     "Pipeline": [
         make_pipeline(StandardScaler(), DMD()),

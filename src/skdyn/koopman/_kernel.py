@@ -333,17 +333,50 @@ def _real(rows: np.ndarray) -> np.ndarray:
 def _whitener(kernels: np.ndarray, rank: int | None) -> np.ndarray:
     """W (m, r) with k(x, Z) W the coordinates of x; as many as are above rounding."""
     m = len(kernels)
-    if rank is not None and 4 * rank < m and m > 64:
+    found = None if rank is None else _by_cholesky(kernels, rank)
+    if found is not None:
+        values, vectors = found
+    elif rank is not None and 20 * rank < m and m > 64:
         start = np.random.RandomState(0).standard_normal(m)
         values, vectors = eigsh(kernels, k=rank, which="LA", v0=start)
     else:
         values, vectors = linalg.eigh(kernels, check_finite=False)
-    values, vectors = values[::-1], vectors[:, ::-1]
+    order = np.argsort(values)[::-1]
+    values, vectors = values[order], vectors[:, order]
     sound = values > m * np.finfo(float).eps * max(values[0], 0.0)
     keep = max(int(sound.sum()), 1)
     keep = keep if rank is None else min(rank, keep)
     size = np.sqrt(np.where(sound[:keep], values[:keep], 1.0))
     return np.asarray(vectors[:, :keep] / size)
+
+
+def _by_cholesky(
+    kernels: np.ndarray, rank: int
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Leading eigenpairs by a pivoted Cholesky factor, where few columns suffice.
+
+    Smooth kernels have few eigenvalues above rounding. The factor takes the row of the
+    largest remaining diagonal until the rest, whose trace bounds its norm, is too small
+    to move the eigenvalues asked for; None where it does not become so.
+    """
+    m = len(kernels)
+    most = min(m, max(4 * rank, 200))
+    factor = np.empty((most, m))
+    rest = np.diagonal(kernels).copy()
+    total, n = float(rest.sum()), 0
+    floor = m * np.finfo(float).eps * total
+    while n < most and rest.sum() > floor:
+        i = int(rest.argmax())
+        if rest[i] <= 0:
+            break
+        factor[n] = (kernels[i] - factor[:n, i] @ factor[:n]) / np.sqrt(rest[i])
+        rest = np.maximum(rest - factor[n] ** 2, 0.0)
+        n += 1
+    _, sizes, rows = linalg.svd(factor[:n], full_matrices=False, check_finite=False)
+    last = sizes[min(rank, n) - 1] ** 2
+    if rest.sum() > max(1e-8 * last, floor):
+        return None
+    return sizes**2, rows.T
 
 
 def _ridge(Z: np.ndarray, Y: np.ndarray, penalty: float) -> np.ndarray:
