@@ -35,6 +35,8 @@ if TYPE_CHECKING:
         MultiresolutionDMD,
         OptDMD,
         SparseDMD,
+        koopman_spectrum,
+        pseudospectrum,
     )
     from skdyn.model_selection import RollingOriginSplit, forecast_scorer
     from skdyn.pipeline import Pipeline, make_pipeline
@@ -65,8 +67,8 @@ __version__ = "0.1.0.dev0"
 # ``import skdyn`` costs next to nothing.
 _HOMES = {
     "BOPDMD": "skdyn.koopman",
-    "ContextParroting": "skdyn.baselines",
     "ConstrainedDMD": "skdyn.koopman",
+    "ContextParroting": "skdyn.baselines",
     "DMD": "skdyn.koopman",
     "DMDc": "skdyn.koopman",
     "DelayEmbedding": "skdyn.preprocessing",
@@ -86,8 +88,8 @@ _HOMES = {
     "KernelEDMD": "skdyn.koopman",
     "LiftProduct": "skdyn.preprocessing",
     "LiftUnion": "skdyn.preprocessing",
-    "MPEDMD": "skdyn.koopman",
     "LinearAutoregression": "skdyn.baselines",
+    "MPEDMD": "skdyn.koopman",
     "Mean": "skdyn.baselines",
     "MultiresolutionDMD": "skdyn.koopman",
     "OptDMD": "skdyn.koopman",
@@ -100,17 +102,19 @@ _HOMES = {
     "RollingOriginSplit": "skdyn.model_selection",
     "RowWise": "skdyn.preprocessing",
     "SeasonalNaive": "skdyn.baselines",
+    "SparseDMD": "skdyn.koopman",
     "choose_delay": "skdyn.preprocessing",
     "choose_dimension": "skdyn.preprocessing",
     "cut_gaps": "skdyn.preprocessing",
     "fixed_points": "skdyn.inspection",
     "forecast_scorer": "skdyn.model_selection",
+    "koopman_spectrum": "skdyn.koopman",
     "lyapunov_spectrum": "skdyn.inspection",
     "make_pipeline": "skdyn.pipeline",
     "min_context": "skdyn.base",
+    "pseudospectrum": "skdyn.koopman",
     "resample_even": "skdyn.preprocessing",
     "resample_period": "skdyn.preprocessing",
-    "SparseDMD": "skdyn.koopman",
 }
 _MODULES = {
     "base",
@@ -170,9 +174,11 @@ __all__ = [
     "cut_gaps",
     "fixed_points",
     "forecast_scorer",
+    "koopman_spectrum",
     "lyapunov_spectrum",
     "make_pipeline",
     "min_context",
+    "pseudospectrum",
     "resample_even",
     "resample_period",
 ]
@@ -187,4 +193,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_MODULES})
+    return sorted({*__all__, *_MODULES})

@@ -181,6 +181,12 @@ class ForecastInterval:
                 f"and {shapes[2]}."
             )
 
+    def __repr__(self) -> str:
+        several = isinstance(self.mean, list)
+        about = f"{len(self.mean)} trajectories" if several else np.shape(self.mean)
+        drawn = "no samples" if self.samples is None else "with samples"
+        return f"ForecastInterval({about}, {drawn})"
+
 
 def min_context(estimator: Any) -> int:
     """Rows of history that a forecast of a fitted estimator needs.

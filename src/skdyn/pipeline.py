@@ -349,6 +349,17 @@ class Pipeline(_stock.Pipeline):
             if u is not None and horizon.u is None:
                 horizon = replace(horizon, u=params.pop("u"))
             Xt = horizon
+            if horizon.context is not None and _is_forecaster(final):
+                # Once for all steps: each would ask for its own rows only.
+                as_trajectories(
+                    horizon.context,
+                    allow_complex=self._allow_complex,
+                    min_rows=self.min_context_,
+                    why_min_rows=(
+                        f"A forecast of this Pipeline starts from {self.min_context_} "
+                        f"row(s) of the past; pass a longer context."
+                    ),
+                )
         elif u is not None:
             self._check_inputs(X, u)
         if horizon is None and _is_forecaster(final) and self._inverse_needs_past():

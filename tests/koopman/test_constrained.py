@@ -173,3 +173,33 @@ def test_few_rows_of_many_features():
 def test_bad_structures(params, message):
     with pytest.raises(ValueError, match=message):
         ConstrainedDMD(**params).fit(pairs("symmetric")[0])
+
+
+def test_fewer_rows_than_features_fit_exactly():
+    Q = linalg.qr(np.random.default_rng(0).standard_normal((6, 6)))[0]
+    rows = [np.random.default_rng(1).standard_normal(6)]
+    for _ in range(4):
+        rows.append(rows[-1] @ Q)
+    A = ConstrainedDMD("orthogonal").fit(np.array(rows)).state_matrix_
+    np.testing.assert_allclose(A @ A.T, np.eye(6), atol=1e-12)
+    np.testing.assert_allclose(np.array(rows[:-1]) @ A, rows[1:], atol=1e-12)
+    for structure, rows in (
+        ("symmetric", [[1.0, 0.0], [1.0, 1.0]]),
+        ("skew", [[1.0, 0.0], [0.0, 1.0]]),
+    ):
+        A = ConstrainedDMD(structure).fit(rows).state_matrix_
+        np.testing.assert_allclose(project(structure, A), A, atol=1e-12)
+        np.testing.assert_allclose(np.array(rows[0]) @ A, rows[1], atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5])
+def test_wavenumbers_that_hold_rounding_stay_quiet(n):
+    place = 2 * np.pi * np.arange(32) / 32
+    X = np.array([np.cos(place - 0.1 * k) for k in range(n)])
+    got = ConstrainedDMD("circulant").fit(X).predict(300)[-1]
+    np.testing.assert_allclose(got, np.cos(place - 0.1 * (n + 299)), atol=1e-9)
+
+
+def test_labels_below_zero_are_refused():
+    with pytest.raises(ValueError, match=r"-1, for zero, or above, got -2"):
+        ConstrainedDMD([[0, -1], [-2, 1]]).fit(np.eye(2))

@@ -6,6 +6,7 @@ from numpy.polynomial.legendre import leggauss, legvander
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
+from skdyn.exceptions import DivergenceWarning
 from skdyn.koopman import (
     DMD,
     EDMD,
@@ -441,3 +442,26 @@ def test_too_short_for_the_lift():
         EDMD(DelayEmbedding(5)).fit([X, X[:5]])
     with pytest.raises(ValueError, match="at least 5 are needed"):
         EDMD(DelayEmbedding(5)).fit([X, X[:4]])
+
+
+def test_what_diverges_through_a_pipeline_of_lifts_is_nan():
+    lift = make_pipeline(StandardScaler(), PolynomialLift(3))
+    x = np.full((50, 1), 0.9)
+    for k in range(49):
+        x[k + 1] = x[k] - 0.1 * x[k] ** 3
+    model = EDMD(lift, relift=True).fit(x)
+    with pytest.warns(DivergenceWarning):
+        rows = model.forecast(40, context=[[30.0]])
+    assert np.isnan(rows[-1]).all()
+    assert np.isfinite(rows[0]).all()
+
+
+def test_a_lift_of_delays_is_refused_for_pairs():
+    pairs = linear_pairs(0.5 * np.eye(2))
+    with pytest.raises(ValueError, match="needs a lift of single rows"):
+        koopman_spectrum(DMD().fit(pairs), pairs, DelayEmbedding(2))
+
+
+def test_the_step_of_a_model_is_that_of_its_spectrum():
+    pairs = linear_pairs(0.5 * np.eye(2))
+    assert koopman_spectrum(DMD(dt=0.1).fit(pairs), pairs).dt == 0.1

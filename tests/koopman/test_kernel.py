@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.metrics.pairwise import rbf_kernel, sigmoid_kernel
 
 from skdyn.koopman import EDMD, KernelEDMD
+from skdyn.koopman._kernel import _whitener
 from skdyn.preprocessing import PolynomialLift
 
 
@@ -119,3 +120,26 @@ def test_complex_data():
 def test_unknown_kernels_are_refused():
     with pytest.raises(ValueError, match="kernel"):
         KernelEDMD("gaussian").fit(pendulum(20))
+
+
+def test_kernels_that_are_no_inner_products_are_left_to_eigenvalues():
+    rng = np.random.default_rng(0)
+    kernels = sigmoid_kernel(rng.standard_normal((150, 2)), gamma=1, coef0=1)
+    W = _whitener(kernels, 3)
+    want = np.sort(np.linalg.eigvalsh(kernels))[::-1][:3]
+    got = 1 / np.linalg.norm(W, axis=0) ** 2
+    np.testing.assert_allclose(got, want, rtol=1e-8)
+    smooth = rbf_kernel(rng.standard_normal((150, 2)), gamma=0.05)
+    got = 1 / np.linalg.norm(_whitener(smooth, 5), axis=0) ** 2
+    want = np.sort(np.linalg.eigvalsh(smooth))[::-1][:5]
+    np.testing.assert_allclose(got, want, rtol=1e-8)
+    zeros = np.zeros((10, 1))
+    np.testing.assert_array_equal(KernelEDMD("linear", rank=1).fit(zeros).predict(2), 0)
+
+
+@pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
+def test_the_penalty_has_no_unit(size):
+    t = 0.3 * np.arange(100)
+    X = size * np.column_stack([np.cos(t), np.sin(t)])
+    got = KernelEDMD("linear").fit(X[:80]).predict(20)
+    np.testing.assert_allclose(got, X[80:], atol=1e-4 * size)

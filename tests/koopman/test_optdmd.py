@@ -345,3 +345,88 @@ def test_stacked_rows_are_the_exact_flow():
     np.testing.assert_allclose(
         flow(np.array([0.7]))[0], linalg.expm(0.7 * A) @ X0, atol=1e-13
     )
+
+
+# -- what once went wrong --------------------------------------------------------------
+
+
+def test_real_rates_keep_real_modes_in_several_trajectories():
+    # A feature that has no part in a mode left its singular vector a free phase.
+    k = np.arange(60)
+    X = np.column_stack([np.cos(0.3 * k), np.sin(0.3 * k), 0.9**k])
+    parts = [X[:20], X[20:33], X[40:]]
+    model = OptDMD().fit(parts)
+    for got, stop in zip(model.predict(5), (20, 33, 60), strict=True):
+        j = stop + np.arange(5)
+        want = np.column_stack([np.cos(0.3 * j), np.sin(0.3 * j), 0.9**j])
+        np.testing.assert_allclose(got, want, atol=1e-10)
+    spectrum = model.spectrum_
+    rebuilt = spectrum.amplitudes @ spectrum.modes
+    np.testing.assert_allclose(rebuilt, [X[0], X[20], X[40]], atol=1e-10)
+
+
+def test_samples_start_where_the_trajectory_ends():
+    t = 0.1 * np.arange(100)
+    X = noisy(t, 0.05)
+    model = BOPDMD(2, dt=0.1).fit(X)
+    known, given = model.forecast_interval(10), model.forecast_interval(10, context=X)
+    for interval in (known, given):
+        drawn = interval.samples.mean(axis=0)
+        assert np.abs(drawn - interval.mean).max() < 0.04
+    widths = [(each.upper - each.lower).mean() for each in (known, given)]
+    assert 0.8 < widths[0] / widths[1] < 1.25
+
+
+def test_intervals_do_not_depend_on_the_size_of_refits():
+    t = 0.1 * np.arange(200)
+    X, widths = noisy(t, 0.05), []
+    for size in (0.3, 0.5, 0.8):
+        model = BOPDMD(2, dt=0.1, constraint="imaginary", trial_size=size).fit(X)
+        far = model.forecast_interval(2000, context=X).samples[:, -1]
+        widths.append(far.std())
+    assert max(widths) < 1.4 * min(widths)
+
+
+def test_refits_of_all_rows_know_no_errors():
+    model = BOPDMD(2, n_trials=3).fit(np.random.default_rng(0).standard_normal((3, 2)))
+    assert np.isnan(model.spectrum_.growth_rate_errors).all()
+
+
+def test_a_constraint_keeps_pairs():
+    t = 0.1 * np.arange(100)
+    model = OptDMD(
+        2, dt=0.1, constraint=lambda r: np.where(r.imag < 0, -0.2, 0) + 1j * r.imag
+    ).fit(flow(t))
+    assert model.rates_[1] == model.rates_[0].conj()
+    assert model.rates_[0].real == pytest.approx(-0.1)
+
+
+def test_few_rows_have_a_start_too():
+    model = OptDMD(4).fit(np.sin(np.arange(6.0))[:, None])
+    assert np.isfinite(model.predict(3)).all()
+
+
+def test_frequencies_above_those_of_the_forecast_step():
+    t = uneven(200, 20.0, 1)
+    model = OptDMD(2, dt=0.5, initial_rates=[18.8j, -18.8j])
+    spectrum = model.fit(np.cos(6 * np.pi * t)[:, None], t=t).spectrum_
+    np.testing.assert_allclose(np.abs(spectrum.frequencies), 3.0, atol=1e-9)
+
+
+def test_what_the_rows_do_not_determine_is_told():
+    x = np.cos(0.3 * np.arange(60)) + np.cos(0.7 * np.arange(60))
+    with pytest.warns(UserWarning, match="fewer rows than the 4"):
+        OptDMD(4).fit([x[:, None], x[5:7, None]])
+
+
+def test_an_uneven_index_asks_for_times():
+    pd = pytest.importorskip("pandas")
+    t = uneven(100, 20.0)
+    frame = pd.DataFrame({"x": np.cos(t)}, index=t)
+    with pytest.raises(ValueError, match="needed t, got none"):
+        OptDMD(2).fit(frame)
+    dates = pd.date_range("2020-01-31", periods=60, freq="ME")
+    monthly = pd.DataFrame({"x": np.cos(0.5 * np.arange(60))}, index=dates)
+    np.testing.assert_allclose(OptDMD(2).fit(monthly).rates_.imag, [0.5, -0.5])
+    with pytest.raises(ValueError, match="got dates"):
+        OptDMD(2).fit(monthly, t=dates)

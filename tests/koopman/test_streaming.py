@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from skdyn.koopman import DMD, EDMD, DMDc
-from skdyn.preprocessing import PolynomialLift
+from skdyn.preprocessing import DelayEmbedding, PolynomialLift
 
 MODELS = [DMD, DMDc, lambda **p: EDMD(PolynomialLift(2), **p)]
 
@@ -54,3 +54,23 @@ def test_weights_fade_by_the_row():
 def test_bad_factors(forgetting):
     with pytest.raises(ValueError, match="forgetting"):
         DMD(forgetting=forgetting).fit(drifting(20))
+
+
+def test_delays_in_a_lift_overlap_by_their_rows():
+    X, lift = drifting(100), DelayEmbedding(5)
+    whole = EDMD(lift, forgetting=0.95).fit(X)
+    parts = EDMD(lift, forgetting=0.95).partial_fit(X[:50]).partial_fit(X[45:])
+    np.testing.assert_allclose(parts.predict(5), whole.predict(5), rtol=1e-8)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_rows_before_a_gap_in_time_are_older(model):
+    pd = pytest.importorskip("pandas")
+    phase = np.concatenate([0.3 * np.arange(20), 0.8 * np.arange(20)])
+    days = np.concatenate([np.arange(20), 100 + np.arange(20)])
+    frame = pd.DataFrame(
+        np.column_stack([np.cos(phase), np.sin(phase)]),
+        index=pd.Timestamp("2020-01-01") + pd.to_timedelta(days, unit="D"),
+    )
+    spectrum = model(forgetting=0.5).fit(frame).spectrum_
+    assert np.abs(np.abs(np.angle(spectrum.eigenvalues)) - 0.8).min() < 1e-4

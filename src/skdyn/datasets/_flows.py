@@ -326,11 +326,11 @@ def chua(
 
     ::
 
-        x' = alpha (y - h(x)),   h(x) = m1 x + (m0 - m1) (|x + 1| - |x - 1|) / 2
+        x' = alpha (y - h(x)),   h(x) = m1 x + (m0 - m1) (abs(x + 1) - abs(x - 1)) / 2
         y' = x - y + z
         z' = -beta y
 
-    Linear within |x| < 1 and beyond it on either side, and unchanged under
+    Linear within abs(x) < 1 and beyond it on either side, and unchanged under
     (x, y, z) -> (-x, -y, -z).
 
     Parameters
@@ -338,7 +338,7 @@ def chua(
     alpha, beta : float, default=9.0, 100/7
         Ratios of the circuit's components.
     m0, m1 : float, default=-1/7, 2/7
-        Slopes of h within and beyond |x| = 1. (Authors who write
+        Slopes of h within and beyond abs(x) = 1. (Authors who write
         ``x' = alpha (y - x - f(x))`` have slopes smaller by 1: -8/7 and -5/7.)
 
     Returns

@@ -135,7 +135,9 @@ class BOPDMD(OptDMD):
         pieces = [np.asarray(piece) for piece in trajectories.pieces]
         self.noise_std_ = self._noise(pieces, times)
         # Correction of the scatter for the size of the refits.
-        self._spread = float(np.sqrt(self.trial_size / (1 - self.trial_size)))
+        sizes = {len(clock): len(self._draw(len(clock), rng)) for clock in times}
+        share = sum(sizes[len(c)] for c in times) / sum(len(c) for c in times)
+        self._spread = float(np.sqrt(share / (1 - share))) if share < 1 else 0.0
         groups = trajectories.groups(range(len(pieces)))  # type: ignore[arg-type]
         last = [group[-1] for group in groups]
         found, modes, states = [], [], []
@@ -157,12 +159,19 @@ class BOPDMD(OptDMD):
             form_modes, weights = common_modes(
                 rates, [piece[i] for piece, i in zip(pieces, rows, strict=True)], some
             )
-            form = ModalForm.of(rates, form_modes, self.dt_, self._is_complex)
-            self._trials.append(form)
+            form_modes, weights = _turned(form_modes, weights, self._form.modes)
             found.append(rates)
-            modes.append(_turned(form.modes, self._form.modes))
-            # Amplitudes go from the first row drawn to the end of the trajectory.
-            spans = np.array([times[i][-1] - some[i][0] for i in last])
+            modes.append(form_modes)
+            # A sample is as far from the fit of all rows as that is from the truth.
+            form = ModalForm.of(
+                self.rates_ + self._spread * (rates - self.rates_),
+                self._form.modes + self._spread * (form_modes - self._form.modes),
+                self.dt_,
+                self._is_complex,
+            )
+            self._trials.append(form)
+            # Amplitudes at the end of each trajectory, from those at its start.
+            spans = np.array([times[i][-1] for i in last])
             with np.errstate(all="ignore"):
                 ends = weights[last] * np.exp(np.multiply.outer(spans, rates))
             states.append(form.states(ends))
@@ -170,6 +179,10 @@ class BOPDMD(OptDMD):
         self._trial_states = np.array(states)
         self._rate_errors = self._spread * _deviation(self.rates_samples_)
         self._mode_errors = self._spread * _deviation(np.array(modes))
+        if share == 1:
+            # Refits of all rows say nothing.
+            self._rate_errors = np.full_like(self._rate_errors, np.nan + 1j * np.nan)
+            self._mode_errors = np.full_like(self._mode_errors, np.nan + 1j * np.nan)
         self._seed = int(rng.randint(np.iinfo(np.int32).max))
         self._spectrum: Spectrum | None = None
         return self
@@ -266,12 +279,17 @@ class BOPDMD(OptDMD):
         )
 
 
-def _turned(modes: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """Unit modes turned in the complex plane to lie nearest to those of `like`."""
+def _turned(
+    modes: np.ndarray, weights: np.ndarray, like: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Unit modes turned in the complex plane to lie nearest to those of `like`.
+
+    Amplitudes turn against them.
+    """
     phase = np.einsum("jd,jd->j", like.conj(), modes)
     size = np.abs(phase)
     phase = np.where(size > 0, phase / np.where(size > 0, size, 1.0), 1.0)
-    return np.asarray(modes * phase.conj()[:, None])
+    return modes * phase.conj()[:, None], weights * phase
 
 
 def _deviation(samples: np.ndarray) -> np.ndarray:

@@ -89,8 +89,8 @@ default="orthogonal"
         Shape of the grid whose rows, one after the other, the features are. With it,
         circulant structures are so in both directions.
     rank : int or None, default=None
-        Leading singular vectors of the data that orthogonal, symmetric and skew maps
-        act on; None all that are above rounding.
+        For orthogonal, symmetric and skew maps: leading singular vectors of the data
+        to whose span they are confined. None confines them to nothing.
     dt : float, default=1.0
         Time between rows, for growth rates and frequencies.
 
@@ -265,6 +265,10 @@ default="orthogonal"
                 f"{labels.dtype} and {labels.shape}. Entries with one label are equal; "
                 f"-1 is zero."
             )
+        if labels.min() < -1:
+            raise ValueError(
+                f"Labels need to be -1, for zero, or above, got {labels.min()}."
+            )
         if labels.dtype.kind == "b":
             # A mask: every entry that is allowed has a value of its own.
             return np.where(labels, np.arange(d * d).reshape(d, d), -1)
@@ -305,17 +309,25 @@ def _in_singular_vectors(kind: str, rank: int | None) -> _Solver:
     """Structures that any orthonormal basis keeps: solved in that of the data."""
 
     def solve(X: np.ndarray, Y: np.ndarray, data: Data) -> np.ndarray:
+        if kind == "orthogonal" and rank is None:
+            left, _, right = linalg.svd(X.conj().T @ Y, check_finite=False)
+            return np.asarray(left @ right)
         keep = None if rank is None else min(rank, *X.shape)
         U, s, Vh, _ = truncated_svd(X, keep, data, "full", None)
-        C = U.conj().T @ Y @ Vh.conj().T
+        V, mapped = Vh.conj().T, U.conj().T @ Y
+        C = mapped @ V
         if kind == "orthogonal":
             left, _, right = linalg.svd(s[:, None] * C, check_finite=False)
-            B = left @ right
-        else:
-            sign = 1 if kind == "symmetric" else -1
-            size = s[:, None] ** 2 + s**2
-            B = (s[:, None] * C + sign * (s[:, None] * C).conj().T) / size
-        return np.asarray(Vh.conj().T @ B @ Vh)
+            return np.asarray(V @ (left @ right) @ Vh)
+        sign = 1 if kind == "symmetric" else -1
+        size = s[:, None] ** 2 + s**2
+        B = (s[:, None] * C + sign * (s[:, None] * C).conj().T) / size
+        A = V @ B @ Vh
+        if rank is None:
+            # Where the data leaves the span of its rows, its mirror image goes back.
+            out = V @ ((mapped - C @ Vh) / s[:, None])
+            A = A + out + sign * out.conj().T
+        return np.asarray(A)
 
     return solve
 
@@ -328,15 +340,18 @@ def _circulant(kind: str, grid: tuple[int, int]) -> _Solver:
         x, y = (np.fft.fft2(rows.reshape(-1, *grid)).reshape(-1, d) for rows in (X, Y))
         power = (np.abs(x) ** 2).sum(axis=0)
         product = (x.conj() * y).sum(axis=0)
+        # Wavenumbers that hold only rounding say nothing.
+        eps = max(data.shape) * np.finfo(data.dtype).eps
+        power = np.where(power > eps**2 * power.max(initial=0.0), power, 0.0)
         if kind == "symmetric_circulant":
             product = product.real + 0j
         if kind == "skew_circulant":
             product = 1j * product.imag
         if kind == "orthogonal_circulant":
-            power = np.abs(product)
             # What the data says nothing of stays as it is.
-            product = np.where(power > 0, product, 1.0)
-            power = np.where(power > 0, power, 1.0)
+            known = (power > 0) & (np.abs(product) > 0)
+            product = np.where(known, product, 1.0)
+            power = np.abs(product)
         factors = np.divide(product, power, out=np.zeros_like(product), where=power > 0)
         # The image of each unit row.
         spectra = np.fft.fft2(np.eye(d).reshape(d, *grid)) * factors.reshape(grid)

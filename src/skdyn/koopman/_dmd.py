@@ -80,7 +80,8 @@ class DMD(ForecasterMixin, BaseEstimator):
         unit time.
     forgetting : float, default=1.0
         Weight of a row relative to the next, for systems that drift: the memory is some
-        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing.
+        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing. Below 1, trajectories
+        that come by ``partial_fit`` make those before count less.
     svd_solver : {"auto", "full", "randomized"}, default="auto"
         How a matrix with more features than rows is decomposed. "auto" tries the
         randomized method where `rank` is a small int and keeps its answer where the

@@ -48,7 +48,8 @@ class DMDc(ForecasterMixin, BaseEstimator):
         Time between rows, for growth rates and frequencies.
     forgetting : float, default=1.0
         Weight of a row relative to the next, for systems that drift: the memory is some
-        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing.
+        ``1 / (1 - forgetting)`` rows long. 1 forgets nothing. Below 1, trajectories
+        that come by ``partial_fit`` make those before count less.
 
     Attributes
     ----------

@@ -26,7 +26,7 @@ from scipy import linalg
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import min_context
-from skdyn.koopman._lifted import LiftedModel, _fitted_lift, _way_back, unit_columns
+from skdyn.koopman._lifted import LiftedModel, _way_back, fitted_lift, unit_columns
 from skdyn.koopman._modal import in_order
 from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, _inverse
@@ -76,7 +76,7 @@ class GeneratorEDMD(LiftedModel):
     ----------
     lift_ : transformer
         The fitted clone.
-    rates_ : complex ndarray of shape (rank_,)
+    rates_ : complex ndarray of shape (n_modes,)
         Eigenvalues of the generator: growth rate + i angular frequency, per unit time.
     generator_ : ndarray of shape (n_lifted, n_lifted)
         G, acting on lifted rows from the right.
@@ -186,7 +186,7 @@ class GeneratorEDMD(LiftedModel):
         """
         trajectories, _ = self._check_fit(X, min_rows=2 if x_dot is None else 1)
         states, derivatives = self._derivatives(trajectories, t, x_dot)
-        self.lift_ = _differentiable(_fitted_lift(self.lift, trajectories))
+        self.lift_ = _differentiable(fitted_lift(self.lift, trajectories))
         self.min_context_ = min_context(self.lift_)
         self._moments = self._generator_moments(states, derivatives)
         self._solve_generator()

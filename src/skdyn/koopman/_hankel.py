@@ -137,7 +137,7 @@ class HankelDMD(ForecasterMixin, BaseEstimator):
             np.asarray(piece, dtype=np.result_type(piece, np.float64))
             for piece in trajectories.pieces
         ]
-        lags = self.delay * np.arange(self.n_delays)
+        lags, self._delay = self.delay * np.arange(self.n_delays), int(self.delay)
         n_pairs = sum(len(piece) - self.min_context_ for piece in pieces)
         width = self.n_delays * self.n_features_in_
         data = Data((n_pairs, width), trajectories.dtype)
@@ -173,7 +173,7 @@ class HankelDMD(ForecasterMixin, BaseEstimator):
         return self._spectrum
 
     def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
-        newest_first = contexts[:, :: -self.delay]
+        newest_first = contexts[:, :: -self._delay]
         rows = newest_first.reshape(len(contexts), -1)
         return rows.astype(np.result_type(rows, np.float64)) @ self._V
 

@@ -67,8 +67,9 @@ class KernelEDMD(ForecasterMixin, BaseEstimator):
     rank : int or None, default=None
         Number of directions kept. None keeps all that are above rounding.
     alpha : float, default=1e-7
-        Ridge penalty, per row. On smooth, clean data a smaller one forecasts better;
-        much smaller ones let rounding through.
+        Ridge penalty, per row and relative to the kernel's mean diagonal. On smooth,
+        clean data a smaller one forecasts better; much smaller ones let rounding
+        through.
     regression : {"least_squares", "reduced_rank"}, default="least_squares"
         Whether the `rank` leading directions of the kernel matrix are kept, or those
         that are predicted best.
@@ -209,12 +210,14 @@ class KernelEDMD(ForecasterMixin, BaseEstimator):
             wanted = _PER_RANK * wanted
         self._W = _whitener(self._kernels(self.landmarks_), wanted)
         now, ahead = self._coordinates(before), self._coordinates(after)
-        V, L = _solve(now, ahead, self.rank, self.alpha, self.regression)
+        # The mean of k(x, x): one for kernels of distances.
+        alpha = self.alpha * float(np.mean(np.einsum("ij,ij->i", now, now.conj()).real))
+        V, L = _solve(now, ahead, self.rank, alpha, self.regression)
         self._W = self._W @ V
         self._K = L @ V
         self._before, self._after = now @ V, ahead @ V
         self.rank_ = len(self._K)
-        penalty = self.alpha * len(before)
+        penalty = alpha * len(before)
         self._readout = _ridge(self._before, after, penalty)
         self._present = _ridge(self._before, before, penalty)
         self._dt = float(self.dt)
@@ -360,6 +363,8 @@ def _by_cholesky(
     to move the eigenvalues asked for; None where it does not become so.
     """
     m = len(kernels)
+    if np.diagonal(kernels).min() <= 0:
+        return None
     most = min(m, max(4 * rank, 200))
     factor = np.empty((most, m))
     rest = np.diagonal(kernels).copy()
@@ -375,6 +380,10 @@ def _by_cholesky(
     _, sizes, rows = linalg.svd(factor[:n], full_matrices=False, check_finite=False)
     last = sizes[min(rank, n) - 1] ** 2
     if rest.sum() > max(1e-8 * last, floor):
+        return None
+    # A kernel that is not positive definite has no such factor.
+    off = np.abs(kernels - factor[:n].T @ factor[:n]).max()
+    if off > max(rest.max(), 1e-10 * total / m):
         return None
     return sizes**2, rows.T
 

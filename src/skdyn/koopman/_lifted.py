@@ -26,14 +26,14 @@ from sklearn.utils.validation import check_is_fitted
 from skdyn.base import ForecasterMixin, TransformMixin, min_context
 from skdyn.koopman._rank import Data
 from skdyn.koopman._spectrum import Spectrum, eigenvectors, spectrum_of
-from skdyn.koopman._streaming import add_to
+from skdyn.koopman._streaming import add_to, rows_after
 from skdyn.pipeline import Pipeline
 from skdyn.preprocessing import FeatureLift, PolynomialLift
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._moments import Moments
 from skdyn.utils._trajectories import Pieces, Trajectories
 
-__all__ = ["LiftedModel", "unit_columns"]
+__all__ = ["LiftedModel", "fitted_lift", "unit_columns"]
 
 # Pairs of rows that are lifted at once: the lifted data is never held whole.
 _CHUNK = 2**15
@@ -69,7 +69,7 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
                 "bilinear=False."
             )
         if earlier is None:
-            self.lift_ = _fitted_lift(self.lift, trajectories)
+            self.lift_ = fitted_lift(self.lift, trajectories)
             self.min_context_ = min_context(self.lift_)
         short = [n for n in trajectories.lengths if n <= self.min_context_]
         if short:
@@ -79,7 +79,9 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
                 f"got {min(short)}. Pass longer trajectories, or a shorter lift."
             )
         moments, first = self._lifted_moments(trajectories, inputs, weights)
-        self._moments = add_to(earlier, moments, trajectories, self.forgetting)
+        self._moments = add_to(
+            earlier, moments, trajectories, self.forgetting, self.min_context_ - 1
+        )
         self._solve()
         self._starts = first
         self._spectrum: Spectrum | None = None
@@ -98,9 +100,10 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
         if self.forgetting < 1:
             given = shares or [np.ones(n) for n in trajectories.lengths]
             # That of row k counts for the pair of rows k and k + 1.
+            later = rows_after(trajectories)
             shares = [
-                each * self.forgetting ** np.arange(len(each) - 2, -2, -1.0)
-                for each in given
+                each * self.forgetting ** (np.arange(len(each) - 2, -2, -1.0) + m)
+                for each, m in zip(given, later, strict=True)
             ]
         firsts: dict[int, np.ndarray] = {}
         total: Moments | None = None
@@ -183,9 +186,9 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
 
         Returns
         -------
-        complex ndarray of shape (n_samples - min_context_ + 1, n_modes), or list
-            Columns in the order of ``spectrum_``; of root mean square one over the
-            training data.
+        complex ndarray of shape (n_rows, n_modes), or list
+            With ``n_samples - min_context_ + 1`` rows; columns in the order of
+            ``spectrum_``, of root mean square one over the training data.
         """
         check_is_fitted(self)
         data = self._check_context(X, needs_last=False)
@@ -232,8 +235,15 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
         if not self.relift:
             ahead = self._after_lifted(state, u)
             return ahead, self._to_rows(ahead)
-        contexts = state.reshape(len(state), self.min_context_, -1)
-        row = self._to_rows(self._after_lifted(self._lifted(contexts), u))
+        # What has diverged stays so: a lift may refuse it.
+        row = np.full((len(state), self.n_features_in_), np.nan, state.dtype)
+        alive = np.isfinite(state).all(axis=1)
+        if alive.any():
+            contexts = state[alive].reshape(-1, self.min_context_, row.shape[1])
+            acting = None if u is None else u[alive]
+            row[alive] = self._to_rows(
+                self._after_lifted(self._lifted(contexts), acting)
+            )
         return np.hstack([state[:, self.n_features_in_ :], row]), row
 
     def _rollout(
@@ -246,7 +256,7 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
         return np.asarray((orbit @ (self._L @ self._readout)).swapaxes(0, 1))
 
 
-def _fitted_lift(lift: Any, trajectories: Trajectories) -> Any:
+def fitted_lift(lift: Any, trajectories: Trajectories) -> Any:
     """The lift fitted to trajectories; a foreign transformer goes row by row."""
     if lift is None:
         lift = PolynomialLift(2)
@@ -267,22 +277,25 @@ def _check_weights(weights: Any, trajectories: Trajectories) -> list[np.ndarray]
     """Weights of the rows of every piece; an empty list for none."""
     if weights is None:
         return []
-    members = [weights] if trajectories.form == "single" else weights
+    members = [weights] if trajectories.form == "single" else list(weights)
     shares: list[np.ndarray] = []
-    lengths = [len(each) for each in members]
-    if lengths != list(trajectories.n_rows):
+    shapes = [np.shape(each) for each in members]
+    if shapes != [(n,) for n in trajectories.n_rows]:
         raise ValueError(
-            f"weights needs one weight for each row: needed lengths "
-            f"{list(trajectories.n_rows)}, got {lengths}."
+            f"weights needs one weight for each row, in one dimension for each "
+            f"trajectory: needed lengths {list(trajectories.n_rows)}, got shapes "
+            f"{shapes}."
         )
     for i, member in enumerate(members):
         each = np.asarray(member, dtype=np.float64)
-        if each.ndim != 1 or not np.isfinite(each).all() or (each < 0).any():
+        if not np.isfinite(each).all() or (each < 0).any():
             raise ValueError(
-                "weights needs finite numbers of at least 0, in one dimension for "
-                f"each trajectory, got {each.ndim} dimension(s)."
+                f"weights needs finite numbers of at least 0, got "
+                f"{each[~(each >= 0)][:1].tolist() or 'infinity'}."
             )
         shares.extend(each[start:stop] for start, stop in trajectories.runs(i))
+    if not any(each.any() for each in shares):
+        raise ValueError("weights needs some that are above 0, got zeros only.")
     return shares
 
 

@@ -19,6 +19,7 @@ The gains depend on no data, so that all trajectories share them.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ from skdyn.koopman._varpro import exponentials, solve_exponentials
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._trajectories import Pieces, Trajectories, windows
 
-__all__ = ["ModalForecasts", "ModalForm", "common_modes", "in_order"]
+__all__ = ["ModalForecasts", "ModalForm", "common_modes", "in_order", "is_pair"]
 
 # Rows are added to a context until the amplitudes are determined to this condition.
 _WELL_DETERMINED = 1e6
@@ -83,7 +84,7 @@ class ModalForm:
         # b = z B: for a pair, b = z1 + i z2 and its conjugate.
         B, j = np.eye(r, dtype=complex), 0
         while j < r:
-            if j + 1 < r and rates[j].imag > 0 and rates[j + 1] == rates[j].conj():
+            if is_pair(rates, j):
                 modes[j + 1] = modes[j].conj()
                 B[j : j + 2, j : j + 2] = [[1, 1], [1j, -1j]]
                 j += 2
@@ -248,6 +249,16 @@ class ModalForecasts(ForecasterMixin):
         self, trajectories: Trajectories, times: Sequence[np.ndarray]
     ) -> np.ndarray:
         """States after all rows of each trajectory, at the times that they have."""
+        short = [n for n in trajectories.last_pieces().lengths if n < self.min_context_]
+        if short:
+            warnings.warn(
+                f"{len(short)} trajectories have fewer rows than the "
+                f"{self.min_context_} that determine the amplitudes of all modes: "
+                f"predict(h) continues them by the smallest that fit. Lower rank, or "
+                f"leave them out.",
+                UserWarning,
+                stacklevel=5,
+            )
         clocks = [group[-1] for group in trajectories.groups(list(times))]
         return np.concatenate(
             [
@@ -288,7 +299,7 @@ class ModalForecasts(ForecasterMixin):
 def common_modes(
     rates: np.ndarray, pieces: Pieces, times: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Unit modes (r, d) of all pieces, and amplitudes (n_pieces, r) in first rows.
+    """Unit modes (r, d) of all pieces, and amplitudes (n_pieces, r) at time zero.
 
     One piece gives modes and amplitudes at once. Several are fitted in turns: modes
     given amplitudes, amplitudes given modes, from the leading singular vector of each
@@ -329,7 +340,34 @@ def common_modes(
     norms = np.linalg.norm(modes, axis=1)
     norms[norms == 0] = 1.0
     with np.errstate(over="ignore"):
-        return modes / norms[:, None], weights * norms * np.exp(-shifts)
+        modes, weights = modes / norms[:, None], weights * norms * np.exp(-shifts)
+    if not any(np.iscomplexobj(piece) for piece in pieces):
+        _make_real(rates, modes, weights)
+    return modes, weights
+
+
+def _make_real(rates: np.ndarray, modes: np.ndarray, weights: np.ndarray) -> None:
+    """Give modes of real data the phases that make them real, or conjugate pairs.
+
+    A singular vector is known up to a phase; amplitudes turn against it.
+    """
+    j = 0
+    while j < len(rates):
+        if is_pair(rates, j):
+            modes[j + 1], weights[:, j + 1] = modes[j].conj(), weights[:, j].conj()
+            j += 2
+            continue
+        top = modes[j, np.abs(modes[j]).argmax()]
+        turn = top / np.abs(top) if top != 0 else 1.0
+        modes[j] = (modes[j] / turn).real
+        weights[:, j] = (weights[:, j] * turn).real
+        j += 1
+
+
+def is_pair(rates: np.ndarray, j: int) -> bool:
+    """Tell whether rate j is the first of a conjugate pair."""
+    ahead = j + 1 < len(rates)
+    return bool(ahead and rates[j].imag > 0 and rates[j + 1] == rates[j].conj())
 
 
 def _weights(

@@ -27,12 +27,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.koopman._dmd import dmd_eigenvalues
-from skdyn.koopman._modal import ModalForecasts, ModalForm, common_modes, in_order
+from skdyn.koopman._modal import (
+    ModalForecasts,
+    ModalForm,
+    common_modes,
+    in_order,
+    is_pair,
+)
 from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.koopman._spectrum import Spectrum
 from skdyn.koopman._varpro import Block, Rates, fit_rates, misfit, pair_up
 from skdyn.utils._moments import reduce_rows
-from skdyn.utils._sklearn import Interval, StrOptions
+from skdyn.utils._sklearn import Interval, StrOptions, is_pandas
 from skdyn.utils._trajectories import Trajectories, check_times, windows
 
 __all__ = ["OptDMD", "Projection"]
@@ -96,6 +102,12 @@ class OptDMD(ModalForecasts, BaseEstimator):
     context_ : Trajectories
         The last rows of each training trajectory. ``predict(h)`` starts from amplitudes
         fitted to all of its rows.
+
+    Notes
+    -----
+    On noisy data the residuals in `spectrum_` are dominated by the noise of single rows
+    and say little; its ``growth_rate_errors`` and ``frequency_errors`` are what to go
+    by.
 
     Warns
     -----
@@ -170,7 +182,9 @@ class OptDMD(ModalForecasts, BaseEstimator):
         y : ignored
             For scikit-learn's signature.
         t : array-like of shape (n_samples,), or list of these, default=None
-            Times of the rows, strictly increasing; None is one row every `dt`.
+            Times of the rows, strictly increasing; None is one row every `dt`. Contexts
+            of forecasts, and what is scored, are rows every `dt` in any case: bring
+            uneven rows to even ones by `skdyn.preprocessing.resample_even` first.
 
         Returns
         -------
@@ -191,6 +205,8 @@ class OptDMD(ModalForecasts, BaseEstimator):
     def _fit(
         self, X: Any, t: Any
     ) -> tuple[Trajectories, list[np.ndarray], list[Block], np.ndarray]:
+        if t is None:
+            _check_index(X)
         trajectories, _ = self._check_fit(X)
         times = self._times(trajectories, t)
         blocks, width = self._reduce(trajectories, times)
@@ -312,7 +328,8 @@ class OptDMD(ModalForecasts, BaseEstimator):
     ) -> Rates:
         projection = self.constraint if callable(self.constraint) else None
         if projection is not None:
-            projection = _checked(projection, self.rank_)
+            is_real = not np.iscomplexobj(blocks[0].X)
+            projection = _checked(projection, self.rank_, is_real)
         step = np.median(np.concatenate([np.diff(block.t) for block in blocks]))
         fastest = np.log(_FASTEST) / float(step)
         return fit_rates(
@@ -359,6 +376,7 @@ class OptDMD(ModalForecasts, BaseEstimator):
                 self._weights,
                 self._residuals,
                 self.dt_,
+                rates=self.rates_,
                 growth_rate_errors=self._rate_errors.real,
                 frequency_errors=self._rate_errors.imag / (2 * np.pi),
                 mode_errors=self._mode_errors,
@@ -366,8 +384,26 @@ class OptDMD(ModalForecasts, BaseEstimator):
         return self._spectrum
 
 
-def _checked(projection: Projection, rank: int) -> Projection:
-    """`projection`, with what it returns looked at."""
+def _check_index(X: Any) -> None:
+    """Raise where the index of a DataFrame says that its rows are at uneven times."""
+    for member in X if isinstance(X, (list, tuple)) else [X]:
+        index = np.asarray(member.index) if is_pandas(member) else np.arange(0)
+        if index.dtype.kind not in "fM" or len(index) < 3:
+            continue
+        steps = np.diff(index).astype(np.float64)
+        usual = np.median(steps)
+        # Months differ by less, and weekends and single gaps are fewer.
+        if (np.abs(steps - usual) > 0.15 * abs(usual)).mean() > 0.4:
+            raise ValueError(
+                "The index of X says that its rows are at uneven times: needed t, got "
+                "none. Pass t, in the unit of time that rates are to be in, such as "
+                "t=(X.index - X.index[0]).total_seconds() for dates; or reset_index() "
+                "if the index is no time."
+            )
+
+
+def _checked(projection: Projection, rank: int, is_real: bool) -> Projection:
+    """`projection`, with what it returns looked at, and pairs kept where `is_real`."""
 
     def project(rates: np.ndarray) -> np.ndarray:
         allowed = np.asarray(projection(rates.copy()), dtype=complex)
@@ -376,6 +412,13 @@ def _checked(projection: Projection, rank: int) -> Projection:
                 f"constraint needs to return {rank} finite rates, as many as it is "
                 f"given, got shape {allowed.shape}."
             )
+        if is_real:
+            for j in range(rank):
+                if is_pair(rates, j):
+                    allowed[j] = (allowed[j] + allowed[j + 1].conj()) / 2
+                    allowed[j + 1] = allowed[j].conj()
+                elif j == 0 or not is_pair(rates, j - 1):
+                    allowed[j] = allowed[j].real + 1j * rates[j].imag
         return allowed
 
     return project
@@ -401,6 +444,7 @@ def _guesses(
         series += np.split(rows, rows.shape[1] // width, axis=1)
     longest = max(len(rows) for rows in series)
     least = -(-rank // width)
+    some = False
     for n_delays, delay in (
         (least, 1),
         (2 * least, 1),
@@ -427,4 +471,9 @@ def _guesses(
         if not is_even and not np.iscomplexobj(blocks[0].X):
             # Half a turn per row is a real rate on an even grid only.
             angles[values.imag == 0] = 0.0
+        some = True
         yield (np.log(moduli) + 1j * angles) / step
+    if not some:
+        # Too few rows for any: frequencies that they can tell apart.
+        turns = 2 * np.pi * np.arange(1, rank // 2 + 1) / (longest * step)
+        yield np.concatenate([1j * turns, -1j * turns, np.zeros(rank % 2)])

@@ -25,9 +25,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import as_horizon, min_context
 from skdyn.koopman._edmd import EDMD
-from skdyn.koopman._lifted import LiftedModel, unit_columns
+from skdyn.koopman._lifted import LiftedModel, fitted_lift, unit_columns
 from skdyn.koopman._spectrum import Spectrum
 from skdyn.utils._linalg import rank_floor
+from skdyn.utils._trajectories import as_trajectories
 
 __all__ = ["Pseudospectrum", "koopman_spectrum", "pseudospectrum"]
 
@@ -50,6 +51,10 @@ class Pseudospectrum:
     points: np.ndarray
     residuals: np.ndarray
     vectors: np.ndarray
+
+    def __repr__(self) -> str:
+        low, high = self.residuals.min(), self.residuals.max()
+        return f"Pseudospectrum({self.points.size} points, {low:.3g} to {high:.3g})"
 
 
 def pseudospectrum(model: Any, points: Any) -> Pseudospectrum:
@@ -117,13 +122,14 @@ def pseudospectrum(model: Any, points: Any) -> Pseudospectrum:
 
 
 def koopman_spectrum(
-    model: Any, X: Any, lift: Any = None, *, dt: float = 1.0
+    model: Any, X: Any, lift: Any = None, *, dt: float | None = None
 ) -> Spectrum:
     """Koopman spectrum of what any fitted forecaster has learned.
 
     The model is asked where each row goes in one step, and a dictionary is fitted to
     the pairs: the eigenvalues are those of the learned dynamics, whatever family it
-    comes from, and their residuals tell which of them the dictionary resolves.
+    comes from, and their residuals tell which of them the dictionary resolves. Whether
+    the model is right about the data, they do not tell.
 
     Parameters
     ----------
@@ -134,8 +140,8 @@ def koopman_spectrum(
         Rows to start from; they need not be in order, nor seen in training.
     lift : transformer, default=None
         The dictionary, as in `EDMD`.
-    dt : float, default=1.0
-        Time of one step.
+    dt : float or None, default=None
+        Time of one step. None takes the model's own, or 1 where it has none.
 
     Returns
     -------
@@ -169,12 +175,26 @@ def koopman_spectrum(
             f"input(s). Put delays into the rows with DelayEmbedding, and fit without "
             f"inputs."
         )
+    data = as_trajectories(X, allow_complex=True)
+    if min_context(fitted_lift(lift, data)) > 1:
+        raise ValueError(
+            "koopman_spectrum needs a lift of single rows, got one that takes delays: "
+            "it asks the model for pairs of rows. Put the delays into the rows."
+        )
     ahead = model.predict(X)
     rows = np.concatenate([np.asarray(x) for x in _members(X)])
     successors = np.concatenate([np.asarray(y) for y in _members(ahead)])
     pairs = np.stack([rows, successors], axis=1)
-    fitted = EDMD(lift, dt=dt).fit(pairs)
+    fitted = EDMD(lift, dt=_step_of(model) if dt is None else dt).fit(pairs)
     return fitted.spectrum_
+
+
+def _step_of(model: Any) -> float:
+    """The time of a step of a fitted model, through searches and Pipelines."""
+    model = getattr(model, "best_estimator_", model)
+    if hasattr(model, "steps"):
+        model = model.steps[-1][1]
+    return float(getattr(model, "dt_", None) or getattr(model, "dt", None) or 1.0)
 
 
 def _members(X: Any) -> Any:

@@ -34,6 +34,10 @@ class Spectrum:
         rows than features every fit interpolates, and they say nothing.
     dt : float
         Time between rows.
+    rates : complex ndarray of shape (n_modes,) or None
+        Rates of growth and i times angular frequencies per unit time, where the method
+        gives them; else those of the eigenvalues, whose frequencies are known up to
+        turns per row.
     growth_rate_errors, frequency_errors : ndarray of shape (n_modes,) or None
         Standard errors, where the method gives them.
     mode_errors : complex ndarray of shape (n_modes, n_features) or None
@@ -52,6 +56,7 @@ class Spectrum:
     amplitudes: np.ndarray
     residuals: np.ndarray
     dt: float
+    rates: np.ndarray | None = None
     growth_rate_errors: np.ndarray | None = None
     frequency_errors: np.ndarray | None = None
     mode_errors: np.ndarray | None = None
@@ -59,12 +64,16 @@ class Spectrum:
     @property
     def growth_rates(self) -> np.ndarray:
         """log|lambda| / dt: growth (negative: decay) per unit time."""
+        if self.rates is not None:
+            return self.rates.real
         with np.errstate(divide="ignore"):
             return np.log(np.abs(self.eigenvalues)) / self.dt
 
     @property
     def frequencies(self) -> np.ndarray:
         """arg(lambda) / (2 pi dt): cycles per unit time, signed."""
+        if self.rates is not None:
+            return self.rates.imag / (2 * np.pi)
         return np.angle(self.eigenvalues) / (2 * np.pi * self.dt)
 
     def trusted(self, max_residual: float = 0.01) -> Spectrum:
@@ -82,14 +91,19 @@ class Spectrum:
             Without the others (residual DMD: Colbrook & Townsend 2024, algorithm 2).
         """
         keep = self.residuals <= max_residual
-        errors = (self.growth_rate_errors, self.frequency_errors, self.mode_errors)
+        further = (
+            self.rates,
+            self.growth_rate_errors,
+            self.frequency_errors,
+            self.mode_errors,
+        )
         return Spectrum(
             self.eigenvalues[keep],
             self.modes[keep],
             self.amplitudes[:, keep],
             self.residuals[keep],
             self.dt,
-            *(None if each is None else each[keep] for each in errors),
+            *(None if each is None else each[keep] for each in further),
         )
 
     def __repr__(self) -> str:

@@ -83,7 +83,7 @@ class Deseasonalise(Trailing):
         The period; 1 where ``"auto"`` found none.
     min_context_ : int
         Rows in for one row out: 1 more than the rows of `n_seasons` periods.
-    weights_ : ndarray of shape (min_context_ - 1,)
+    weights_ : ndarray of shape (n_weights,)
         The weights with which the rows before, the newest first, foretell the season of
         a row (its logarithm, in the multiplicative model).
     n_features_in_ : int

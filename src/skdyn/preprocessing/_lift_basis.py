@@ -183,7 +183,7 @@ class RadialBasisLift(StateAndMore):
         Number of centres. "auto" takes 100, or as many as there are distinct rows. Has
         no meaning where `centers` gives them.
     kernel : str, default="gaussian"
-        The function of r = |x - c| / scale: "gaussian" exp(-r²/2), "inverse_quadratic"
+        The function of ``r = |x - c| / scale``: "gaussian" exp(-r²/2), "inverse_quadratic"
         1/(1 + r²), "inverse_multiquadric" 1/sqrt(1 + r²), "multiquadric" sqrt(1 + r²),
         or "thin_plate" r² log r.
     scale : float or "auto", default="auto"
@@ -335,7 +335,7 @@ class RandomFourierLift(StateAndMore):
     n_components : int, default=100
         Number of random waves. The error of the kernel falls as one over its root.
     gamma : float or "auto", default="auto"
-        The kernel that is approached is exp(-gamma |x - y|²). "auto" takes
+        The kernel that is approached is ``exp(-gamma |x - y|²)``. "auto" takes
         1 / (2 s²), where s is the median of the distances between all pairs of distinct
         training rows (a thousand of them drawn at random where there are more).
     include_state : bool, default=True

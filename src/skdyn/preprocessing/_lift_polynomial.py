@@ -48,7 +48,7 @@ class PolynomialLift(Lift):
 
     Attributes
     ----------
-    powers_ : ndarray of shape (n_output_features_, n_features_in_)
+    powers_ : ndarray of shape (n_outputs, n_features)
         The exponent of each feature in each column, integers; computed when asked for.
     n_output_features_ : int
         Number of columns.

@@ -29,7 +29,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator, make_interp_spline
 
 from skdyn.utils._seasonality import dominant_period
-from skdyn.utils._sklearn import is_frame
+from skdyn.utils._sklearn import is_frame, is_pandas
 from skdyn.utils._trajectories import Trajectories, as_trajectories, check_times
 
 __all__ = ["Resampled", "resample_even", "resample_period"]
@@ -78,7 +78,7 @@ class Resampled:
 
 def resample_even(
     X: Any,
-    t: Any,
+    t: Any = None,
     *,
     dt: float | None = None,
     kind: Kind = "cubic",
@@ -89,9 +89,10 @@ def resample_even(
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features), list of these, or 3-D
-        Trajectories, each of at least 2 rows. The index of a DataFrame is not used.
-    t : array-like of shape (n_samples,), or list of these
-        Their times, strictly increasing.
+        Trajectories, each of at least 2 rows.
+    t : array-like of shape (n_samples,), or list of these, default=None
+        Their times, strictly increasing. None takes the index of pandas DataFrames:
+        dates in seconds from the first, numbers as they are.
     dt : float or None, default=None
         The new step, in the unit of `t`. None takes the median step of all
         trajectories.
@@ -138,7 +139,7 @@ def resample_even(
     """
     _check_choice(kind)
     data = _without_index(X)
-    clocks = check_times(t, data)
+    clocks = check_times(_index_times(X) if t is None else t, data)
     usual = float(np.median(np.concatenate([np.diff(clock) for clock in clocks])))
     step = usual if dt is None else _positive(dt, "dt")
     limit = _LONG * usual if max_gap is None else _positive(max_gap, "max_gap")
@@ -156,6 +157,22 @@ def resample_even(
             )
         grids.append(_grid(clock, step, f"dt={step:g}", where))
     return Resampled(*_evaluate(data, clocks, grids, kind), step)
+
+
+def _index_times(X: Any) -> Any:
+    """Times from the index of a DataFrame, or of each in a list."""
+    listed = isinstance(X, (list, tuple))
+    times = []
+    for member in X if listed else [X]:
+        if not is_pandas(member) or np.asarray(member.index).dtype.kind not in "iufM":
+            raise ValueError(
+                "resample_even needs times: t, or a DataFrame whose index is dates or "
+                "numbers, got neither. Pass t=..., one time for each row."
+            )
+        index = member.index
+        dates = np.asarray(index).dtype.kind == "M"
+        times.append((index - index[0]).total_seconds() if dates else index)
+    return times if listed else times[0]
 
 
 def resample_period(

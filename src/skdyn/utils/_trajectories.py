@@ -468,6 +468,13 @@ def check_times(t: Any, trajectories: Trajectories) -> list[np.ndarray]:
     where = _naming("t", trajectories.form)
     times: list[np.ndarray] = []
     for i, member in enumerate(members):
+        kind = np.asarray(member).dtype.kind
+        if kind in "mM":
+            raise ValueError(
+                f"{where(i)} needs numbers, in the unit of time that rates are to be "
+                f"in, got dates. For seconds, pass "
+                f"(index - index[0]).total_seconds()."
+            )
         clock = np.asarray(member, dtype=np.float64)
         if len(clock) != trajectories.n_rows[i]:
             raise ValueError(
@@ -510,9 +517,10 @@ def _members(X: Any, name: str) -> tuple[Form, Any]:
             )
     n_dim = _n_dim(X)
     if n_dim == 0:
+        inner = " Pass its .trajectories." if hasattr(X, "trajectories") else ""
         raise ValueError(
             f"{name} needs a trajectory of shape (n_samples, n_features), or a list of "
-            f"them, got {type(X).__name__}."
+            f"them, got {type(X).__name__}.{inner}"
         )
     if n_dim == 1:
         raise ValueError(
