@@ -183,9 +183,9 @@ class RadialBasisLift(StateAndMore):
         Number of centres. "auto" takes 100, or as many as there are distinct rows. Has
         no meaning where `centers` gives them.
     kernel : str, default="gaussian"
-        The function of ``r = |x - c| / scale``: "gaussian" exp(-r²/2), "inverse_quadratic"
-        1/(1 + r²), "inverse_multiquadric" 1/sqrt(1 + r²), "multiquadric" sqrt(1 + r²),
-        or "thin_plate" r² log r.
+        The function of ``r = |x - c| / scale``: "gaussian" exp(-r²/2),
+        "inverse_quadratic" 1/(1 + r²), "inverse_multiquadric" 1/sqrt(1 + r²),
+        "multiquadric" sqrt(1 + r²), or "thin_plate" r² log r.
     scale : float or "auto", default="auto"
         Length in units of the data. "auto" takes the median of the distances between
         all pairs of distinct training rows, of a thousand of them drawn at random where
