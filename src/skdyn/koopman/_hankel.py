@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import linalg
-from scipy.sparse.linalg import eigsh
+from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
@@ -309,7 +309,9 @@ def _leading(G: np.ndarray, rank: Any, data: Data) -> tuple[np.ndarray, np.ndarr
     n = len(G)
     if isinstance(rank, Integral) and 4 * int(rank) < n and n > 64:
         start = np.random.RandomState(0).standard_normal(n).astype(G.dtype)
-        values, vectors = eigsh(G, k=int(rank), which="LA", v0=start)
+        # As an operator: a corner of a larger matrix would be copied.
+        operator = LinearOperator(G.shape, matvec=G.__matmul__, dtype=G.dtype)
+        values, vectors = eigsh(operator, k=int(rank), which="LA", v0=start)
     else:
         values, vectors = linalg.eigh(G, check_finite=False)
     values, vectors = values[::-1], vectors[:, ::-1]
