@@ -290,6 +290,23 @@ def test_noise_makes_least_squares_decay_and_not_mpedmd():
     assert 0.1 < size < 10
 
 
+def test_spectral_measures():
+    # x = 3 cos + sin of twice the phase, over whole turns: known atoms.
+    t = 2 * np.pi / 40 * np.arange(404)  # 400 pairs of rows with delays
+    X = (3 * np.cos(t) + np.sin(2 * t))[:, None]
+    model = MPEDMD(DelayEmbedding(4), dt=0.5).fit(X)
+    measure = model.spectral_measure()
+    np.testing.assert_allclose(measure.frequencies, [-0.1, -0.05, 0.05, 0.1], atol=1e-9)
+    np.testing.assert_allclose(measure.weights, [0.25, 2.25, 2.25, 0.25], atol=1e-9)
+    coefficients = np.array([0.0, 1.0, 0.0, 0.0])  # the same wave, a row later
+    later = model.spectral_measure(coefficients)
+    np.testing.assert_allclose(later.weights, measure.weights, atol=1e-9)
+    with pytest.raises(ValueError, match="column of the 1 features, got 3"):
+        model.spectral_measure(3)
+    with pytest.raises(ValueError, match="each of 4 lifted columns"):
+        model.spectral_measure([1.0])
+
+
 # -- residuals and pseudospectra -------------------------------------------------------
 
 

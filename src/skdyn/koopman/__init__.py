@@ -8,7 +8,7 @@ from skdyn.koopman._edmd import EDMD
 from skdyn.koopman._generator import GeneratorEDMD
 from skdyn.koopman._hankel import HankelDMD
 from skdyn.koopman._kernel import KernelEDMD
-from skdyn.koopman._mpedmd import MPEDMD
+from skdyn.koopman._mpedmd import MPEDMD, SpectralMeasure
 from skdyn.koopman._multiresolution import MultiresolutionDMD, ResolutionNode
 from skdyn.koopman._optdmd import OptDMD
 from skdyn.koopman._residuals import (
@@ -35,6 +35,7 @@ __all__ = [
     "ResolutionNode",
     "SparseDMD",
     "SparsityPath",
+    "SpectralMeasure",
     "Spectrum",
     "koopman_spectrum",
     "pseudospectrum",

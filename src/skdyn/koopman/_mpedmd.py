@@ -7,21 +7,47 @@ that minimises |Psi_y W - Psi_x W Q| is the polar factor of (Psi_x W)^H (Psi_y W
 (orthogonal Procrustes problem). Eigenvalues lie on the unit circle exactly, forecasts
 neither grow nor decay, and spectral measures converge, where least squares pulls
 eigenvalues into the disc.
+
+With Q = Z Lambda Z^H, the spectral measure of an observable g = q a has the atoms
+|z_j^H a|² at the angles of lambda_j; they sum to the mean square of g, and with delays
+of g in the lift they converge weakly to the measure of the true operator (section 4).
 """
 
 from __future__ import annotations
 
-from numbers import Real
+from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
 import numpy as np
 from scipy import linalg
+from sklearn.utils.validation import check_is_fitted
 
 from skdyn.koopman._lifted import LiftedModel, unit_columns
 from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.utils._sklearn import HasMethods, Interval
 
-__all__ = ["MPEDMD"]
+__all__ = ["MPEDMD", "SpectralMeasure"]
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralMeasure:
+    """Which frequencies an observable is made of.
+
+    Attributes
+    ----------
+    frequencies : ndarray of shape (n_modes,)
+        Places of the atoms, in cycles per unit time, increasing.
+    weights : ndarray of shape (n_modes,)
+        Their masses, in squared units of the observable; their sum is the mean square
+        of the observable over the data.
+    """
+
+    frequencies: np.ndarray
+    weights: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"SpectralMeasure({len(self.weights)} atoms, {self.weights.sum():.4g})"
 
 
 class MPEDMD(LiftedModel):
@@ -138,6 +164,60 @@ class MPEDMD(LiftedModel):
         earlier = getattr(self, "_moments", None)
         fitted: MPEDMD = self._fit(X, None, weights, earlier=earlier)
         return fitted
+
+    def spectral_measure(self, observable: int | Any = 0) -> SpectralMeasure:
+        """The spectral measure of an observable.
+
+        Parameters
+        ----------
+        observable : int or array-like of shape (n_lifted,), default=0
+            A feature of the state, by its column, or coefficients of a function in the
+            lift: ``lift_.transform(X) @ observable``.
+
+        Returns
+        -------
+        SpectralMeasure
+
+        Raises
+        ------
+        ValueError
+            If there is no such feature, or not one coefficient for each lifted column.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skdyn.koopman import MPEDMD
+        >>> from skdyn.preprocessing import PolynomialLift
+        >>> t = 2 * np.pi / 20 * np.arange(201)
+        >>> X = np.column_stack([3 * np.cos(t), 3 * np.sin(t)])
+        >>> lift = PolynomialLift(1, include_bias=False)
+        >>> measure = MPEDMD(lift).fit(X).spectral_measure(0)
+        >>> measure.frequencies.round(6), measure.weights.round(6)
+        (array([-0.05,  0.05]), array([2.25, 2.25]))
+        """
+        check_is_fitted(self)
+        p, d = self._readout.shape
+        if isinstance(observable, Integral):
+            if not -d <= observable < d:
+                raise ValueError(
+                    f"observable needs a column of the {d} features, got {observable}."
+                )
+            coefficients = self._readout[:, int(observable)]
+        else:
+            coefficients = np.asarray(observable)
+            if coefficients.shape != (p,):
+                raise ValueError(
+                    f"observable needs a coefficient for each of {p} lifted columns, "
+                    f"got shape {coefficients.shape}."
+                )
+        # Coordinates in the orthonormal functions q = psi W, over the data.
+        a = np.linalg.lstsq(self._before @ self._W, self._before @ coefficients)[0]
+        # A unitary matrix has orthonormal eigenvectors: its Schur vectors.
+        T, Z = linalg.schur(self._K, output="complex")
+        weights = np.abs(Z.conj().T @ a) ** 2 / self._moments.weight
+        frequencies = np.angle(np.diagonal(T)) / (2 * np.pi * self._dt)
+        order = np.argsort(frequencies)
+        return SpectralMeasure(frequencies[order], weights[order])
 
     def _solve_map(
         self, Z: np.ndarray, Y: np.ndarray, data: Data
