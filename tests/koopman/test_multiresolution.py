@@ -187,3 +187,16 @@ def test_data_of_zeros():
 def test_bad_parameters(params):
     with pytest.raises(ValueError, match=next(iter(params))):
         MultiresolutionDMD(**params).fit(burst(64))
+
+
+def test_the_spectrum_is_what_a_forecast_goes_on_with():
+    k = np.arange(400)
+    X = np.column_stack([np.cos(0.02 * k), np.sin(0.02 * k)])
+    model = MultiresolutionDMD(n_levels=1, dt=0.5).fit(X)
+    spectrum = model.spectrum_
+    np.testing.assert_allclose(
+        np.abs(spectrum.frequencies), 0.04 / 2 / np.pi, rtol=1e-6
+    )
+    np.testing.assert_allclose(spectrum.residuals, 0, atol=1e-6)
+    now = (spectrum.amplitudes @ spectrum.modes).real
+    np.testing.assert_allclose(now, X[-1:], atol=1e-6)

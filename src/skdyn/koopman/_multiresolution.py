@@ -117,6 +117,9 @@ class MultiresolutionDMD(ModalForecasts, BaseEstimator):
         Growth rate + i angular frequency of the modes that a forecast goes on with: of
         the last window of each level. Of levels whose modes a context of a third of the
         shortest trajectory cannot tell from the slower ones, none.
+    spectrum_ : Spectrum
+        Of these modes: amplitudes are those after the last row of each trajectory,
+        residuals those over all of the data, of which they are but the slow part.
     n_features_in_ : int
         Number of features in ``fit``.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -251,6 +254,21 @@ class MultiresolutionDMD(ModalForecasts, BaseEstimator):
         self.rates_ = self._form.rates
         times = [self._dt * np.arange(len(piece)) for piece in rest]
         self._end_states = self._states_at_ends(trajectories, times)
+        ends = [
+            self._form.amplitudes_after(np.asarray(piece)[None], clock - clock[-1])
+            for piece, clock in zip(
+                trajectories.last_pieces().pieces,
+                [group[-1] for group in trajectories.groups(times)],
+                strict=True,
+            )
+        ]
+        self.spectrum_ = Spectrum(
+            np.exp(self.rates_ * self._dt),
+            self._form.modes,
+            np.concatenate(ends),
+            self._form.residuals(trajectories.pieces, times, self.min_context_),
+            self._dt,
+        )
         # What reconstruct needs of the training data: its form, not its rows.
         self._training = replace(trajectories, pieces=())
         self._lengths, self._dtype = trajectories.lengths, trajectories.dtype
