@@ -425,7 +425,7 @@ def test_an_uneven_index_asks_for_times():
     frame = pd.DataFrame({"x": np.cos(t)}, index=t)
     with pytest.raises(ValueError, match="needed t, got none"):
         OptDMD(2).fit(frame)
-    dates = pd.date_range("2020-01-31", periods=60, freq="ME")
+    dates = pd.date_range("2020-01-01", periods=60, freq="MS")
     monthly = pd.DataFrame({"x": np.cos(0.5 * np.arange(60))}, index=dates)
     np.testing.assert_allclose(OptDMD(2).fit(monthly).rates_.imag, [0.5, -0.5])
     with pytest.raises(ValueError, match="got dates"):

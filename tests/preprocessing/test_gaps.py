@@ -89,7 +89,7 @@ def test_frames():
             pd.to_datetime("2020-01-01") + pd.to_timedelta(hours, unit="h"), freq="h"
         ),
     ):
-        frame = pd.DataFrame(x, columns=["a", "b"], index=index)
+        frame = pd.DataFrame(x.copy(), columns=["a", "b"], index=index)
         frame.iloc[14, 0] = np.nan
         clean = cut_gaps(frame)
         assert [len(each) for each in clean.trajectories] == [10, 4, 7]

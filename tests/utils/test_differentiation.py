@@ -235,9 +235,10 @@ def test_cubic_splines_are_scipys(n, smoothing):
     for t in (0.5 * np.arange(n), 0.5 * uneven_times(n)):
         x = rng.standard_normal((n, 2))
         found = SmoothingSpline(smoothing, degree=3).differentiate(x, t=t)
-        spline = make_smoothing_spline(t, x, lam=smoothing)
-        np.testing.assert_allclose(found.x, spline(t), atol=1e-9)
-        np.testing.assert_allclose(found.x_dot, spline(t, 1), atol=1e-8)
+        for j in range(2):
+            spline = make_smoothing_spline(t, x[:, j], lam=smoothing)
+            np.testing.assert_allclose(found.x[:, j], spline(t), atol=1e-9)
+            np.testing.assert_allclose(found.x_dot[:, j], spline(t, 1), atol=1e-8)
         np.testing.assert_allclose(found.smoothing, smoothing, rtol=1e-12)
 
 

@@ -211,7 +211,8 @@ class MPEDMD(LiftedModel):
                     f"got shape {coefficients.shape}."
                 )
         # Coordinates in the orthonormal functions q = psi W, over the data.
-        a = np.linalg.lstsq(self._before @ self._W, self._before @ coefficients)[0]
+        q = self._before @ self._W
+        a = np.linalg.lstsq(q, self._before @ coefficients, rcond=None)[0]
         # A unitary matrix has orthonormal eigenvectors: its Schur vectors.
         T, Z = linalg.schur(self._K, output="complex")
         weights = np.abs(Z.conj().T @ a) ** 2 / self._moments.weight
