@@ -29,22 +29,26 @@ flows = [
     (datasets.hindmarsh_rose(), 5000, 0.2, "z", "x"),
     (datasets.bursting_neuron(), 4000, None, "h", "V"),
 ]
-fig, axes = plt.subplots(5, 4, figsize=(10, 11), layout="constrained")
+fig, axes = plt.subplots(2, 4, figsize=(10, 4.6), layout="constrained")
 panels = iter(axes.ravel())
 for system, n_samples, dt, *pair in flows:
     x, y = make_trajectories(system, n_samples, dt=dt, observed=pair, rtol=1e-6).T
     ax = next(panels)
     ax.plot(x, y, lw=0.4)
     ax.set(title=system.name, xlabel=pair[0], ylabel=pair[1])
+plt.show()
 
 # %%
 # Many starts are one call, and give one array (n_trajectories, n_samples, n_features).
+# The two double pendulums start a thousandth of a radian apart.
 
 cycles = [
     (datasets.van_der_pol(), {"warmup": 0.0}, "x", "v"),
     (datasets.lotka_volterra(), {}, "prey", "predator"),
     (datasets.pendulum(damping=0.1), {}, "theta", "omega"),
 ]
+fig, axes = plt.subplots(1, 4, figsize=(10, 2.4), layout="constrained")
+panels = iter(axes)
 for system, options, *pair in cycles:
     X = make_trajectories(system, 300, n_trajectories=4, observed=pair, **options)
     ax = next(panels)
@@ -52,19 +56,19 @@ for system, options, *pair in cycles:
         ax.plot(*trajectory.T, lw=0.7)
     ax.set(title=system.name, xlabel=pair[0], ylabel=pair[1])
 
-# %%
-# Two double pendulums that start a thousandth of a radian apart.
-
 system = datasets.double_pendulum()
 starts = np.array([[2.2, 2.2, 0.0, 0.0], [2.201, 2.2, 0.0, 0.0]])
 X = make_trajectories(system, 600, starts=starts, observed="theta1")
 ax = next(panels)
 ax.plot(system.dt * np.arange(600), X[:, :, 0].T, lw=0.8)
 ax.set(title=system.name, xlabel="time (s)", ylabel="theta1")
+plt.show()
 
 # %%
 # Maps, a delay and a partial differential equation.
 
+fig, axes = plt.subplots(1, 5, figsize=(12, 2.4), layout="constrained")
+panels = iter(axes)
 for system in (datasets.henon(), datasets.ikeda()):
     x, y = make_trajectories(system, 8000).T
     ax = next(panels)
@@ -87,10 +91,13 @@ u = datasets.make_kuramoto_sivashinsky(200, dt=1.0)
 ax = next(panels)
 ax.imshow(u.T, aspect="auto", origin="lower", extent=(0, 200, 0, 22), cmap="RdBu_r")
 ax.set(title="Kuramoto-Sivashinsky", xlabel="time", ylabel="x")
+plt.show()
 
 # %%
 # The recordings.
 
+fig, axes = plt.subplots(1, 3, figsize=(10, 2.4), layout="constrained")
+panels = iter(axes)
 sunspots, nino = datasets.load_sunspots(), datasets.load_nino_sst()
 pelts = datasets.load_lynx_hare()
 for title, t, rows, label in (

@@ -80,12 +80,20 @@ grid = axis + 1j * axis[:, None]
 tau = pseudospectrum(edmd, grid).residuals
 
 fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
-image = ax.contourf(axis, axis, np.log10(tau), 12, cmap="Blues_r")
-fig.colorbar(image, label="log10 residual")
+levels = np.linspace(0, 0.6, 13)
+image = ax.contourf(axis, axis, tau, levels, cmap="Blues_r", extend="max")
+fig.colorbar(image, label="least residual")
 found = spectrum.eigenvalues
-ax.plot(found.real, found.imag, ".", c="0.6", label="EDMD")
-ax.plot(kept.eigenvalues.real, kept.eigenvalues.imag, "o", mfc="none", label="trusted")
-ax.plot(unitary.eigenvalues.real, unitary.eigenvalues.imag, "k,", label="MPEDMD")
+ax.plot(found.real, found.imag, ".", c="0.3", label="EDMD")
+ax.plot(
+    kept.eigenvalues.real,
+    kept.eigenvalues.imag,
+    "o",
+    c="tab:orange",
+    mfc="none",
+    label="trusted",
+)
+ax.plot(unitary.eigenvalues.real, unitary.eigenvalues.imag, "k+", ms=4, label="MPEDMD")
 ax.set(aspect="equal", xlabel="Re", ylabel="Im", title="pendulum")
 ax.legend(loc="upper right")
 plt.show()

@@ -135,15 +135,16 @@ class BOPDMD(OptDMD):
         pieces = [np.asarray(piece) for piece in trajectories.pieces]
         self.noise_std_ = self._noise(pieces, times)
         # Correction of the scatter for the size of the refits.
-        sizes = {len(clock): len(self._draw(len(clock), rng)) for clock in times}
-        share = sum(sizes[len(c)] for c in times) / sum(len(c) for c in times)
+        lengths = trajectories.lengths
+        share = sum(self._size(n) for n in lengths) / sum(lengths)
         self._spread = float(np.sqrt(share / (1 - share))) if share < 1 else 0.0
-        groups = trajectories.groups(range(len(pieces)))  # type: ignore[arg-type]
-        last = [group[-1] for group in groups]
+        last = [*(i - 1 for i in trajectories.firsts[1:]), len(pieces) - 1]
+        # Trajectories that share their times are drawn from together.
+        clocks = {clock.tobytes(): len(clock) for clock in times}
         found, modes, states = [], [], []
         self._trials: list[ModalForm] = []
         for _ in range(self.n_trials):
-            drawn = {clock.tobytes(): self._draw(len(clock), rng) for clock in times}
+            drawn = {clock: self._draw(n, rng) for clock, n in clocks.items()}
             rates = self._search(
                 [
                     Block(block.t[rows], block.X[rows])
@@ -188,9 +189,12 @@ class BOPDMD(OptDMD):
         return self
 
     def _draw(self, n: int, rng: np.random.RandomState) -> np.ndarray:
-        """Rows of a refit, in order, enough to determine it where there are enough."""
-        size = max(int(np.ceil(self.trial_size * n)), min(n, self.rank_ + 1))
-        return np.sort(rng.permutation(n)[:size])
+        """Rows of a refit, in order."""
+        return np.sort(rng.permutation(n)[: self._size(n)])
+
+    def _size(self, n: int) -> int:
+        """How many of n rows a refit takes: enough to determine it, where there are."""
+        return max(int(np.ceil(self.trial_size * n)), min(n, self.rank_ + 1))
 
     def _noise(self, pieces: list[np.ndarray], times: list[np.ndarray]) -> float:
         """Noise in each number, from the residuals and what was fitted to them."""

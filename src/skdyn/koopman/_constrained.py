@@ -204,8 +204,7 @@ default="orthogonal"
         real = not (np.iscomplexobj(before) or np.iscomplexobj(after))
         self.state_matrix_ = matrix.real if real else matrix
         self._is_complex, self._dt = not real, float(self.dt)
-        groups = trajectories.groups(trajectories.pieces)
-        self._starts = np.stack([group[0][0] for group in groups])
+        self._starts = trajectories.heads(1)[:, 0]
         self._spectrum: Spectrum | None = None
         self._remember(trajectories)
         return self

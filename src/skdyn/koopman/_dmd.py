@@ -280,8 +280,7 @@ class DMD(ForecasterMixin, BaseEstimator):
         self.singular_values_ = model.singular_values
         self.rank_ = len(model.K)
         # For the amplitudes: the first row of each trajectory in reduced coordinates.
-        groups = trajectories.groups(trajectories.pieces)
-        self._starts = np.stack([group[0][0] for group in groups]) @ model.V
+        self._starts = trajectories.heads(1)[:, 0] @ model.V
         self._spectrum: Spectrum | None = None
         self._remember(trajectories)
         return self

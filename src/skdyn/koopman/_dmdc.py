@@ -187,8 +187,7 @@ class DMDc(ForecasterMixin, BaseEstimator):
         self._V_inputs = Vh.conj().T[d:]
         self.input_matrix_ = self._V_inputs @ self._L if known is None else known
         self.rank_ = len(s)
-        groups = trajectories.groups(trajectories.pieces)
-        self._starts = np.stack([group[0][0] for group in groups])
+        self._starts = trajectories.heads(1)[:, 0]
         self._spectrum: Spectrum | None = None
         self._remember(trajectories, inputs)
         return self

@@ -27,7 +27,13 @@ from typing import Any, Literal
 import numpy as np
 
 from skdyn.koopman._lifted import LiftedModel, unit_columns
-from skdyn.koopman._rank import RANK, Data, choose_rank, truncated_svd
+from skdyn.koopman._rank import (
+    RANK,
+    Data,
+    choose_rank,
+    predicted_directions,
+    truncated_svd,
+)
 from skdyn.koopman._streaming import FORGETTING
 from skdyn.utils._sklearn import HasMethods, Interval, StrOptions
 
@@ -226,9 +232,7 @@ class EDMD(LiftedModel):
         W, L = Vh.conj().T, U.conj().T @ (Y / scale[:p])
         L *= (s / (s**2 + self.alpha))[:, None]
         if reduced:
-            # What ridge predicts, the rows that stand for its penalty included.
-            predicted = np.sqrt(s**2 + self.alpha)[:, None] * L
-            _, sizes, right = np.linalg.svd(predicted, full_matrices=False)
+            sizes, right = predicted_directions(s, L, self.alpha)
             right = right[: choose_rank(sizes, self.rank, data)]
             W, L = W @ (L @ right.conj().T), right
         W, L = W / scale[:, None], L * scale[:p]

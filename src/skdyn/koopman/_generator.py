@@ -190,8 +190,7 @@ class GeneratorEDMD(LiftedModel):
         self.min_context_ = min_context(self.lift_)
         self._moments = self._generator_moments(states, derivatives)
         self._solve_generator()
-        groups = trajectories.groups(trajectories.pieces)
-        self._starts = self._lifted(np.stack([group[0][:1] for group in groups]))
+        self._starts = self._lifted(trajectories.heads(1))
         self._spectrum: Spectrum | None = None
         self._remember(trajectories)
         return self

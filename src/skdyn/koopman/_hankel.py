@@ -33,7 +33,6 @@ from skdyn.koopman._spectrum import Spectrum, spectrum_of
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._moments import reduce_rows
 from skdyn.utils._sklearn import Interval
-from skdyn.utils._trajectories import Trajectories
 
 __all__ = ["HankelDMD"]
 
@@ -147,14 +146,10 @@ class HankelDMD(ForecasterMixin, BaseEstimator):
         self._before, self._after = before, after
         self._is_complex, self._dt = np.iscomplexobj(K), float(self.dt)
         self.rank_ = len(K)
-        self._starts = self._begin(self._firsts(trajectories), None)
+        self._starts = self._begin(trajectories.heads(self.min_context_), None)
         self._spectrum: Spectrum | None = None
         self._remember(trajectories)
         return self
-
-    def _firsts(self, trajectories: Trajectories) -> np.ndarray:
-        groups = trajectories.groups(trajectories.pieces)
-        return np.stack([group[0][: self.min_context_] for group in groups])
 
     @property
     def spectrum_(self) -> Spectrum:

@@ -31,6 +31,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import ForecasterMixin
+from skdyn.koopman._rank import predicted_directions
 from skdyn.koopman._spectrum import Spectrum, eigenvectors, spectrum_of
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._sklearn import Interval, StrOptions
@@ -208,8 +209,11 @@ class KernelEDMD(ForecasterMixin, BaseEstimator):
         wanted = self.rank
         if wanted is not None and self.regression == "reduced_rank":
             wanted = _PER_RANK * wanted
-        self._W = _whitener(self._kernels(self.landmarks_), wanted)
-        now, ahead = self._coordinates(before), self._coordinates(after)
+        kernels = self._kernels(self.landmarks_)
+        self._W = _whitener(kernels, wanted)
+        every = self.landmarks_ is before
+        now = kernels @ self._W if every else self._coordinates(before)
+        ahead = self._coordinates(after)
         # The mean of k(x, x): one for kernels of distances.
         alpha = self.alpha * float(np.mean(np.einsum("ij,ij->i", now, now.conj()).real))
         V, L = _solve(now, ahead, self.rank, alpha, self.regression)
@@ -218,12 +222,10 @@ class KernelEDMD(ForecasterMixin, BaseEstimator):
         self._before, self._after = now @ V, ahead @ V
         self.rank_ = len(self._K)
         penalty = alpha * len(before)
-        self._readout = _ridge(self._before, after, penalty)
-        self._present = _ridge(self._before, before, penalty)
+        _, basis, fitted = _ridge(self._before, np.hstack([after, before]), penalty)
+        self._readout, self._present = np.hsplit(basis @ fitted, 2)
         self._dt = float(self.dt)
-        groups = trajectories.groups(trajectories.pieces)
-        firsts = np.stack([group[0][0] for group in groups])
-        self._starts = self._coordinates(firsts)
+        self._starts = self._coordinates(trajectories.heads(1)[:, 0])
         self._spectrum: Spectrum | None = None
         self._remember(trajectories)
         return self
@@ -388,12 +390,14 @@ def _by_cholesky(
     return sizes**2, rows.T
 
 
-def _ridge(Z: np.ndarray, Y: np.ndarray, penalty: float) -> np.ndarray:
-    """Ridge coefficients (r, q) of Y on Z."""
+def _ridge(
+    Z: np.ndarray, Y: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Singular values s and right vectors V (r, R) of Z, and L: coefficients V L."""
     U, s, Vh = linalg.svd(Z, full_matrices=False, check_finite=False)
     floor = max(Z.shape) * np.finfo(float).eps * s[0]
     weights = np.where(s > floor, s / (s**2 + penalty + (s <= floor)), 0.0)
-    return np.asarray((Vh.conj().T * weights) @ (U.conj().T @ Y))
+    return s, Vh.conj().T, weights[:, None] * (U.conj().T @ Y)
 
 
 def _solve(
@@ -401,13 +405,8 @@ def _solve(
 ) -> tuple[np.ndarray, np.ndarray]:
     """V (R, r) and L (r, R) with Y near Z V L."""
     penalty = alpha * len(Z)
+    s, V, L = _ridge(Z, Y, penalty)
     if regression == "least_squares" or rank is None:
-        return np.eye(Z.shape[1]), _ridge(Z, Y, penalty)
-    B = _ridge(Z, Y, penalty)
-    # What ridge predicts, the rows that stand for its penalty included.
-    predicted = np.vstack([Z @ B, np.sqrt(penalty) * B])
-    _, _, right = linalg.svd(
-        np.linalg.qr(predicted, mode="r"), full_matrices=False, check_finite=False
-    )
-    right = right[:rank]
-    return B @ right.conj().T, right
+        return np.eye(Z.shape[1]), V @ L
+    right = predicted_directions(s, L, penalty)[1][:rank]
+    return V @ (L @ right.conj().T), right

@@ -126,8 +126,7 @@ class LiftedModel(ForecasterMixin, BaseEstimator):
             moments = Moments.from_rows(Z, Y, share, method="qr")
             total = moments if total is None else total + moments
         assert total is not None
-        ends = np.cumsum([0, *map(len, trajectories.groups(trajectories.pieces))])[:-1]
-        return total, np.array([firsts[i] for i in ends])
+        return total, np.array([firsts[i] for i in trajectories.firsts])
 
     def _solve(self) -> None:
         Z, targets = self._moments.rows()

@@ -299,7 +299,7 @@ class OptDMD(ModalForecasts, BaseEstimator):
                 )
             return paired, basis
         best: tuple[float, np.ndarray, np.ndarray] | None = None
-        for rates in _guesses(blocks, width, self.rank_, self.dt_):
+        for rates in _guesses(blocks, width, self.rank_):
             paired, basis = pair_up(rates, conjugate=is_real, imaginary=imaginary)
             with np.errstate(all="ignore"):
                 loss = sum(misfit(paired, block) for block in blocks)
@@ -358,9 +358,7 @@ class OptDMD(ModalForecasts, BaseEstimator):
         self.min_context_ = self._form.rows_needed()
         self._residuals = self._form.residuals(pieces, times, self.min_context_)
         # Amplitudes in the first row of each trajectory, and the states after its end.
-        clocks = trajectories.groups(times)
-        firsts = np.cumsum([0, *(len(group) for group in clocks)])[:-1]
-        self._weights, self._all_weights = weights[firsts], weights
+        self._weights, self._all_weights = weights[trajectories.firsts], weights
         self._end_states = self._states_at_ends(trajectories, times)
         self._remember(trajectories)
         self._spectrum: Spectrum | None = None
@@ -424,9 +422,7 @@ def _checked(projection: Projection, rank: int, is_real: bool) -> Projection:
     return project
 
 
-def _guesses(
-    blocks: Sequence[Block], width: int, rank: int, dt: float
-) -> Iterator[np.ndarray]:
+def _guesses(blocks: Sequence[Block], width: int, rank: int) -> Iterator[np.ndarray]:
     """Rates to start from: total-least-squares DMD of rows with ever longer pasts.
 
     Rows at uneven times are interpolated to even ones first. `width` is the number of

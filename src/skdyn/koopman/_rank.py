@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 from skdyn.utils._linalg import optimal_hard_threshold, rank_floor
 from skdyn.utils._sklearn import Interval, StrOptions
 
-__all__ = ["RANK", "Data", "choose_rank", "truncated_svd"]
+__all__ = ["RANK", "Data", "choose_rank", "predicted_directions", "truncated_svd"]
 
 # What a parameter `rank` may be: a number, a fraction of the energy, the optimal hard
 # threshold, or all that is above rounding.
@@ -110,6 +110,33 @@ def _truncate(
     # divided by its singular value.
     kept = np.where(s[:r] > 0, s[:r], 1.0).astype(s.dtype)
     return U[:, :r], kept, Vh[:r], s
+
+
+def predicted_directions(
+    s: np.ndarray, coefficients: np.ndarray, penalty: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Singular values and right vectors of what ridge regression predicts.
+
+    Reduced-rank regression keeps the leading ones. The rows that stand for the penalty
+    are included.
+
+    Parameters
+    ----------
+    s : ndarray of shape (r,)
+        Singular values of the features.
+    coefficients : ndarray of shape (r, q)
+        Ridge coefficients, of the right singular vectors.
+    penalty : float
+        The ridge penalty.
+
+    Returns
+    -------
+    sizes : ndarray of shape (min(r, q),)
+    vectors : ndarray of shape (min(r, q), q)
+    """
+    predicted = np.sqrt(s**2 + penalty)[:, None] * coefficients
+    _, sizes, vectors = np.linalg.svd(predicted, full_matrices=False)
+    return sizes, vectors
 
 
 def choose_rank(s: np.ndarray, rank: int | float | str | None, data: Data) -> int:

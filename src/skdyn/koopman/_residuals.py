@@ -181,10 +181,8 @@ def koopman_spectrum(
             "koopman_spectrum needs a lift of single rows, got one that takes delays: "
             "it asks the model for pairs of rows. Put the delays into the rows."
         )
-    ahead = model.predict(X)
-    rows = np.concatenate([np.asarray(x) for x in _members(X)])
-    successors = np.concatenate([np.asarray(y) for y in _members(ahead)])
-    pairs = np.stack([rows, successors], axis=1)
+    ahead = as_trajectories(model.predict(X), allow_complex=True)
+    pairs = np.stack([data.rows(), ahead.rows()], axis=1)
     fitted = EDMD(lift, dt=_step_of(model) if dt is None else dt).fit(pairs)
     return fitted.spectrum_
 
@@ -195,10 +193,3 @@ def _step_of(model: Any) -> float:
     if hasattr(model, "steps"):
         model = model.steps[-1][1]
     return float(getattr(model, "dt_", None) or getattr(model, "dt", None) or 1.0)
-
-
-def _members(X: Any) -> Any:
-    """The trajectories in any accepted form."""
-    if isinstance(X, (list, tuple)) and np.ndim(X[0]) == 2:
-        return X
-    return X if np.ndim(X) == 3 else [X]

@@ -216,12 +216,14 @@ class SparseDMD(ModalForecasts, BaseEstimator):
         self._form = ModalForm.of(self.rates_, modes[kept], self._dt, self._is_complex)
         self.min_context_ = self._form.rows_needed()
         residuals = self._form.residuals(pieces, times, self.min_context_)
-        groups = trajectories.groups(times)
-        firsts = np.cumsum([0, *(len(group) for group in groups)])[:-1]
         with np.errstate(over="ignore"):
             eigenvalues = np.exp(self.rates_ * self._dt)
         self._spectrum = Spectrum(
-            eigenvalues, self._form.modes, weights[firsts], residuals, self._dt
+            eigenvalues,
+            self._form.modes,
+            weights[trajectories.firsts],
+            residuals,
+            self._dt,
         )
         self._end_states = self._states_at_ends(trajectories, times)
         self._remember(trajectories)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from skdyn.utils._sklearn import is_frame, is_pandas
-from skdyn.utils._trajectories import as_trajectories
+from skdyn.utils._trajectories import TIMED, as_trajectories
 
-__all__ = ["CleanTrajectories", "cut_gaps"]
+__all__ = ["CleanTrajectories", "cut_gaps", "stamps"]
 
 # As for DataFrames with a time index: one missing row is a gap, a long month is none.
 _GAP = 1.5
@@ -186,10 +186,9 @@ def cut_gaps(
 def _times(X: Any, t: Any, n_rows: int) -> tuple[Any, Any]:
     """Times of a recording as they are to be given back, and as an array; or None."""
     if t is None:
-        kinds = ("datetime64", "datetime", "timedelta64", "timedelta", "period")
-        if not is_pandas(X) or X.index.inferred_type not in kinds:
+        if not is_pandas(X) or X.index.inferred_type not in TIMED:
             return None, None
-        return X.index, _stamps(X.index)
+        return X.index, stamps(X.index)
     clock = np.asarray(t)
     if clock.dtype.kind not in "iufmM" or clock.shape != (n_rows,):
         raise ValueError(
@@ -210,7 +209,7 @@ def _times(X: Any, t: Any, n_rows: int) -> tuple[Any, Any]:
     return clock, clock
 
 
-def _stamps(index: Any) -> np.ndarray:
+def stamps(index: Any) -> np.ndarray:
     """A pandas index of time as numpy datetimes or timedeltas."""
     import pandas as pd
 

@@ -28,9 +28,15 @@ from typing import Any, Literal
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator, make_interp_spline
 
+from skdyn.preprocessing._gaps import stamps
 from skdyn.utils._seasonality import dominant_period
 from skdyn.utils._sklearn import is_frame, is_pandas
-from skdyn.utils._trajectories import Trajectories, as_trajectories, check_times
+from skdyn.utils._trajectories import (
+    TIMED,
+    Trajectories,
+    as_trajectories,
+    check_times,
+)
 
 __all__ = ["Resampled", "resample_even", "resample_period"]
 
@@ -164,14 +170,18 @@ def _index_times(X: Any) -> Any:
     listed = isinstance(X, (list, tuple))
     times = []
     for member in X if listed else [X]:
-        if not is_pandas(member) or np.asarray(member.index).dtype.kind not in "iufM":
+        timed = is_pandas(member) and member.index.inferred_type in TIMED
+        numbered = is_pandas(member) and member.index.dtype.kind in "iuf"
+        if not (timed or numbered):
             raise ValueError(
                 "resample_even needs times: t, or a DataFrame whose index is dates or "
                 "numbers, got neither. Pass t=..., one time for each row."
             )
-        index = member.index
-        dates = np.asarray(index).dtype.kind == "M"
-        times.append((index - index[0]).total_seconds() if dates else index)
+        if timed:
+            clock = stamps(member.index)
+            times.append((clock - clock[0]) / np.timedelta64(1, "s"))
+        else:
+            times.append(member.index)
     return times if listed else times[0]
 
 

@@ -24,7 +24,7 @@ import numbers
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -34,6 +34,7 @@ from sklearn.utils.validation import validate_data
 from skdyn.utils._sklearn import is_frame, is_pandas
 
 __all__ = [
+    "TIMED",
     "Trajectories",
     "as_trajectories",
     "check_future_inputs",
@@ -49,6 +50,8 @@ __all__ = [
 Pieces = Sequence[np.ndarray] | np.ndarray
 Form = Literal["single", "list", "array"]
 
+# What pandas calls the values of an index of time.
+TIMED = ("datetime64", "datetime", "timedelta64", "timedelta", "period")
 # Names of the notes that transformers leave.
 _LOST = "skdyn_lost_rows"
 _ORIGIN = "skdyn_origin"
@@ -141,6 +144,17 @@ class Trajectories:
             for group in self.groups(outputs)
         ]
         return whole[0] if self.form == "single" else whole
+
+    @property
+    def firsts(self) -> list[int]:
+        """Where the first piece of each trajectory stands among all pieces."""
+        if self.spans is None:
+            return list(range(len(self.pieces)))
+        return [0, *accumulate(len(spans) for spans in self.spans[:-1])]
+
+    def heads(self, n_rows: int) -> np.ndarray:
+        """The first `n_rows` rows of each trajectory, (n_trajectories, n_rows, d)."""
+        return np.stack([self.pieces[i][:n_rows] for i in self.firsts])
 
     def whole(self, i: int) -> np.ndarray:
         """All rows of trajectory `i`, whatever gaps its index has."""
@@ -678,8 +692,7 @@ def _gaps(member: Any, name: str) -> list[int]:
             UserWarning,
             stacklevel=5,
         )
-    timed = ("datetime64", "datetime", "timedelta64", "timedelta", "period")
-    if kind not in timed or len(member) < 2:
+    if kind not in TIMED or len(member) < 2:
         return []
     steps = _time_steps(index, kind)
     if (steps <= 0).any():
