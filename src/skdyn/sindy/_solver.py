@@ -1,0 +1,153 @@
+"""What all solvers share: the door for arrays, and what they answer.
+
+A solver is an estimator in its own right, a sparse linear regressor of scikit-learn's
+kind (``fit(Theta, Y)``, ``coef_``, ``predict``), and inside a model it is handed the
+moments alone: ``_solve(problem) -> Solution``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    validate_data,
+)
+
+from skdyn.sindy._problem import Problem
+from skdyn.utils._moments import Moments
+from skdyn.utils._sklearn import feature_names_in
+
+__all__ = ["Path", "Solution", "Solver"]
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Models that a solver went through, from many terms to few or the other way.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n_models,)
+        The threshold, penalty or number of terms that each belongs to.
+    coef : ndarray of shape (n_models, q, p)
+        Their coefficients.
+    n_terms : ndarray of shape (n_models, q)
+        Terms in each equation.
+    loss : ndarray of shape (n_models, q)
+        Mean square of the residual of each equation.
+    score : ndarray of shape (n_models, q) or None
+        The criterion that the choice was made by, less is better; None where no choice
+        was made.
+    """
+
+    values: np.ndarray
+    coef: np.ndarray
+    n_terms: np.ndarray
+    loss: np.ndarray
+    score: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What a solver answers.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (q, p)
+        Coefficients, zero where a term is left out.
+    path : Path or None
+        The models on the way, for solvers that have a path.
+    std : ndarray of shape (q, p) or None
+        Standard deviations of the coefficients, for solvers that give them.
+    gap : ndarray of shape (q,) or None
+        Upper bounds of how much less the best loss could be, relative to the loss: 0
+        is a proof that the answer is the best of its size.
+    """
+
+    coef: np.ndarray
+    path: Path | None = None
+    std: np.ndarray | None = None
+    gap: np.ndarray | None = None
+
+
+class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
+    """Base of sparse solvers: a subclass writes ``_solve(problem) -> Solution``.
+
+    ``_n_blocks`` says how many blocks of consecutive rows it wants the moments of, 0
+    for none.
+    """
+
+    _parameter_constraints: dict = {}
+    _n_blocks = 0
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
+        """Fit sparse coefficients of targets on given columns.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_terms)
+            Values of the terms; no constant is added.
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
+            Values of the targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the rows, at least 0.
+
+        Returns
+        -------
+        self : solver
+            The solver itself.
+        """
+        self._validate_params()
+        X, y = validate_data(
+            self, X, y, multi_output=True, y_numeric=True, dtype=np.float64
+        )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, X, dtype=np.float64, ensure_non_negative=True
+            )
+        targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
+        parts = [slice(None)]
+        if self._n_blocks:
+            edges = np.linspace(0, len(X), min(self._n_blocks, len(X)) + 1).astype(int)
+            parts = [slice(a, b) for a, b in pairwise(edges)]
+        blocks = [
+            Moments.from_rows(
+                X[part], targets[part], None if weight is None else weight[part]
+            )
+            for part in parts
+        ]
+        problem = Problem(
+            Moments.sum(blocks),
+            tuple(str(name) for name in feature_names_in(self, None)),
+            tuple(f"y{j}" for j in range(targets.shape[1])),
+            tuple(blocks) if self._n_blocks else (),
+        )
+        self.solution_ = self._solve(problem)
+        self.coef_ = self.solution_.coef.reshape((*y.shape[1:], X.shape[1]))
+        self.intercept_ = 0.0
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Values of the targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_terms)
+            Values of the terms.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_targets)
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return np.asarray(X @ self.coef_.T)
+
+    def _solve(self, problem: Problem) -> Solution:
+        raise NotImplementedError
