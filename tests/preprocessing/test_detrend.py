@@ -18,7 +18,9 @@ def test_the_error_of_the_fit_through_the_rows_before(degree, more, seed):
     x = np.random.default_rng(seed).standard_normal((window + 6, 1))
     z = Detrend(degree, window=window).fit_transform(x)
     for i, row in enumerate(z):
-        fit = Polynomial.fit(np.arange(window), x[i : i + window, 0], degree)
+        fit = Polynomial.fit(
+            np.arange(window), x[i : i + window, 0], degree, domain=[0, window]
+        )
         np.testing.assert_allclose(row[0], x[i + window, 0] - fit(window), atol=1e-8)
 
 
