@@ -30,15 +30,11 @@ from skdyn.koopman._lifted import LiftedModel, _way_back, fitted_lift, unit_colu
 from skdyn.koopman._modal import in_order
 from skdyn.koopman._rank import RANK, Data, truncated_svd
 from skdyn.koopman._spectrum import Spectrum, _inverse
-from skdyn.utils._differentiation import METHODS, Differentiator, resolve
+from skdyn.utils._differentiation import METHODS, Differentiator, derivatives
 from skdyn.utils._linalg import linear_orbit
 from skdyn.utils._moments import Moments
 from skdyn.utils._sklearn import HasMethods, Interval, StrOptions
-from skdyn.utils._trajectories import (
-    Trajectories,
-    as_trajectories,
-    check_times,
-)
+from skdyn.utils._trajectories import Trajectories
 
 __all__ = ["GeneratorEDMD"]
 
@@ -199,22 +195,14 @@ class GeneratorEDMD(LiftedModel):
         self, trajectories: Trajectories, t: Any, x_dot: Any
     ) -> tuple[np.ndarray, np.ndarray]:
         """States and their derivatives, all rows one below the other."""
-        if x_dot is not None:
-            if t is not None:
-                raise ValueError(
-                    "GeneratorEDMD takes derivatives once, got both x_dot and t. Drop "
-                    "t, which says how to take them from the data."
-                )
-            return trajectories.rows(), np.concatenate(_like(trajectories, x_dot))
-        method = resolve(self.differentiation)
-        times: Any = float(self.dt)
-        clocks = [times] * len(trajectories.pieces)
-        if t is not None:
-            clocks = check_times(t, trajectories)
-        found = [
-            method._differentiate(piece, clock)
-            for piece, clock in zip(trajectories.pieces, clocks, strict=True)
-        ]
+        if x_dot is not None and t is not None:
+            raise ValueError(
+                "GeneratorEDMD takes derivatives once, got both x_dot and t. Drop t, "
+                "which says how to take them from the data."
+            )
+        found = derivatives(
+            trajectories, self.differentiation, float(self.dt), t, x_dot
+        )
         return (
             np.concatenate([each.x for each in found]),
             np.concatenate([each.x_dot for each in found]),
@@ -309,27 +297,6 @@ class GeneratorEDMD(LiftedModel):
         orbit = linear_orbit(state @ self._one_map, self._one_map, n_steps)
         rows = self._to_rows(orbit.reshape(-1, orbit.shape[2]))
         return rows.reshape(n_steps, len(state), -1).swapaxes(0, 1)
-
-
-def _like(trajectories: Trajectories, x_dot: Any) -> list[np.ndarray]:
-    """Derivatives for each piece of the data, of the same shape."""
-    given = as_trajectories(x_dot, name="x_dot")
-    if given.form != trajectories.form or given.n_rows != trajectories.n_rows:
-        raise ValueError(
-            f"x_dot needs the form and the rows of X: needed {trajectories.form!r} "
-            f"with {list(trajectories.n_rows)} rows, got {given.form!r} with "
-            f"{list(given.n_rows)}. Pass a derivative for each row."
-        )
-    if given.n_features != trajectories.n_features:
-        raise ValueError(
-            f"x_dot needs a column for each of {trajectories.n_features} features, got "
-            f"{given.n_features}."
-        )
-    pieces: list[np.ndarray] = []
-    for i in range(len(trajectories)):
-        rows = given.whole(i)
-        pieces.extend(rows[start:stop] for start, stop in trajectories.runs(i))
-    return pieces
 
 
 def _differentiable(lift: Any) -> Any:

@@ -12,14 +12,14 @@ the same rows. Methods:
 * `TotalVariation`: piecewise constant derivatives (`skdyn.utils._trend`).
 * `Spectral`: the discrete Fourier transform, for whole periods.
 
-`differentiate` is the function around them, and `resolve` what estimators use to turn a
-name into one.
+`differentiate` is the function around them, `derivatives` what estimators call for all
+their trajectories, and `resolve` what turns a name into a differentiator.
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -31,7 +31,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._smoothing import choose_length, fit_spline
 from skdyn.utils._stencils import stencil_weights
-from skdyn.utils._trajectories import as_trajectories, check_times
+from skdyn.utils._trajectories import Trajectories, as_trajectories, check_times
 from skdyn.utils._trend import choose_alpha, fit_trend
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "SmoothingSpline",
     "Spectral",
     "TotalVariation",
+    "derivatives",
     "differentiate",
     "resolve",
 ]
@@ -50,6 +51,10 @@ __all__ = [
 _EVEN = 1e-9
 # Entries of a block of windows of uneven rows.
 _BLOCK = 1 << 18
+# Ends of a spline that are worse than its middle: so many lengths over which it
+# smooths, and some rows over which the error of its natural ends dies out (by 0.43 from
+# row to row); at most a share of the trajectory.
+_END_LENGTHS, _END_ROWS, _END_SHARE = 2.0, 12, 0.125
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +82,18 @@ class Derivative:
     t: np.ndarray
     rows: slice
     smoothing: np.ndarray | None = None
+
+    def without_ends(self, n_rows: int) -> Derivative:
+        """The same without `n_rows` rows at each end."""
+        kept = slice(n_rows, len(self.t) - n_rows)
+        first = self.rows.start or 0
+        return replace(
+            self,
+            x=self.x[kept],
+            x_dot=self.x_dot[kept],
+            t=self.t[kept],
+            rows=slice(first + kept.start, first + kept.stop),
+        )
 
 
 class Differentiator(BaseEstimator):
@@ -126,7 +143,7 @@ class Differentiator(BaseEstimator):
                 f"{self} needs {least} rows, got {n}. Pass longer trajectories, or "
                 f"{self._shorter()}."
             )
-        clock = float(t) * np.arange(n) if np.ndim(t) == 0 else np.asarray(t)
+        clock = _even_clock(float(t), n) if np.ndim(t) == 0 else np.asarray(t)
         states = x.astype(np.float64, copy=False)
         smooth, dot, rows, smoothing = self._solve(states, clock, step)
         return Derivative(
@@ -136,6 +153,10 @@ class Differentiator(BaseEstimator):
             rows,
             smoothing,
         )
+
+    def _rough_ends(self, found: Derivative) -> np.ndarray:
+        """Rows at each end of what it gave whose derivatives are far worse, (d,)."""
+        return np.zeros(found.x.shape[1], dtype=int)
 
     def _check(self) -> None:
         """Check the parameters, each by itself and together."""
@@ -242,18 +263,26 @@ class FiniteDifference(Differentiator):
         else:
             weights = stencil_weights(clock[:width, None], clock[left : left + 1], m)
         dot = np.zeros_like(x)
-        for j in range(width):
-            dot[inner] += weights[j][:, None] * x[j : j + n - width + 1]
+        # Part by part: no array of the size of the data beside the answer.
+        size = max(_BLOCK // x.shape[1], 1)
+        for start in range(left, n - right, size):
+            part = slice(start, min(start + size, n - right))
+            for j in range(width):
+                w = weights[j] if step is not None else weights[j][_moved(part, -left)]
+                # The middle of an even stencil has no weight.
+                if w.any():
+                    dot[part] += w[:, None] * x[_moved(part, j - left)]
+            dot[part] /= unit**m
         if self.ends == "drop":
-            return x[inner], dot[inner] / unit**m, inner, None
+            return x[inner], dot[inner], inner, None
         near = m + self.order
         for rows, some in (
             (slice(0, left), slice(0, near)),
             (slice(n - right, n), slice(n - near, n)),
         ):
             weights = stencil_weights(clock[some, None], clock[rows], m)
-            dot[rows] = weights.T @ x[some]
-        return x, dot / unit**m, slice(0, n), None
+            dot[rows] = weights.T @ x[some] / unit**m
+        return x, dot, slice(0, n), None
 
 
 class SavitzkyGolay(Differentiator):
@@ -421,6 +450,16 @@ class SmoothingSpline(Differentiator):
             smoothing = np.full(x.shape[1], float(self.smoothing))
         fit = fit_spline(x, steps, m, lengths)
         return fit.values, fit.slopes / unit, slice(0, n), smoothing
+
+    def _rough_ends(self, found: Derivative) -> np.ndarray:
+        n = len(found.t)
+        if n < 2:
+            return super()._rough_ends(found)
+        step = (found.t[-1] - found.t[0]) / (n - 1)
+        power = 1 / (self.degree + 1)
+        length = np.asarray(found.smoothing) ** power * step ** (power - 1)
+        rows = np.minimum(_END_LENGTHS * length + _END_ROWS, _END_SHARE * n)
+        return np.asarray(rows.astype(int))
 
 
 class TotalVariation(Differentiator):
@@ -690,6 +729,100 @@ def differentiate(
     if not (isinstance(dt, Real) and np.isfinite(dt) and dt > 0):
         raise ValueError(f"dt needs to be a positive number, got {dt!r}.")
     return differentiator._differentiate(x, float(dt))
+
+
+def derivatives(
+    trajectories: Trajectories,
+    method: str | Differentiator = "finite",
+    dt: float = 1.0,
+    t: Any = None,
+    x_dot: Any = None,
+) -> list[Derivative]:
+    """Derivatives of all pieces of trajectories, given or taken from the data.
+
+    Parameters
+    ----------
+    trajectories : Trajectories
+        Validated states.
+    method : str or Differentiator, default="finite"
+        How derivatives are taken.
+    dt : float, default=1.0
+        Time between rows, unless `t` says otherwise.
+    t : array-like of shape (n_samples,), or list of these, default=None
+        Strictly increasing times.
+    x_dot : array-like of shape (n_samples, n_features), or list, default=None
+        Derivatives in the form of the states; None takes them from the data.
+
+    Returns
+    -------
+    list of Derivative
+        One for each piece. Without `t`, the times of each trajectory count from its
+        first row.
+
+    Raises
+    ------
+    ValueError
+        If times are not increasing, `x_dot` is not like the states, or a trajectory is
+        too short for the method.
+    """
+    if t is not None:
+        clocks: list[Any] = check_times(t, trajectories)
+    else:
+        clocks = [float(dt)] * len(trajectories.pieces)
+    if x_dot is not None:
+        return [
+            Derivative(
+                x,
+                given,
+                clock if np.ndim(clock) else _even_clock(clock, len(x)),
+                slice(0, len(x)),
+            )
+            for x, given, clock in zip(
+                trajectories.pieces, _like(trajectories, x_dot), clocks, strict=True
+            )
+        ]
+    differentiator = resolve(method)
+    found = []
+    for i, (piece, clock) in enumerate(zip(trajectories.pieces, clocks, strict=True)):
+        try:
+            found.append(differentiator._differentiate(piece, clock))
+        except ValueError as error:
+            if len(trajectories.pieces) == 1:
+                raise
+            raise ValueError(f"Of {len(clocks)} trajectories, {i}: {error}") from error
+    return found
+
+
+def _like(trajectories: Trajectories, x_dot: Any) -> list[np.ndarray]:
+    """Derivatives for each piece of the data, of the same shape."""
+    given = as_trajectories(x_dot, name="x_dot")
+    if given.form != trajectories.form or given.n_rows != trajectories.n_rows:
+        raise ValueError(
+            f"x_dot needs the form and the rows of X: needed {trajectories.form!r} "
+            f"with {list(trajectories.n_rows)} rows, got {given.form!r} with "
+            f"{list(given.n_rows)}. Pass a derivative for each row."
+        )
+    if given.n_features != trajectories.n_features:
+        raise ValueError(
+            f"x_dot needs a column for each of {trajectories.n_features} features, got "
+            f"{given.n_features}."
+        )
+    pieces: list[np.ndarray] = []
+    for i in range(len(trajectories)):
+        rows = given.whole(i)
+        pieces.extend(rows[start:stop] for start, stop in trajectories.runs(i))
+    return pieces
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
+
+
+def _even_clock(step: float, n: int) -> np.ndarray:
+    """Times from 0 on, without an array beside."""
+    clock = np.arange(n, dtype=np.float64)
+    clock *= step
+    return clock
 
 
 def _even_step(t: np.ndarray | float, n: int) -> float | None:
