@@ -20,6 +20,7 @@ import numpy as np
 from scipy import linalg
 from scipy.optimize import lsq_linear
 
+from skdyn.sindy._relations import Relations, Restricted
 from skdyn.utils._moments import Moments
 
 __all__ = ["Problem"]
@@ -46,6 +47,8 @@ class Problem:
         Terms that may stand in each equation.
     lower, upper : ndarray of shape (q, p) or None
         Bounds of the coefficients, infinite where there is none.
+    relations : Relations or None
+        Linear relations between coefficients, of one or several equations.
     """
 
     moments: Moments
@@ -56,6 +59,7 @@ class Problem:
     allowed: np.ndarray | None = None
     lower: np.ndarray | None = None
     upper: np.ndarray | None = None
+    relations: Relations | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -95,6 +99,26 @@ class Problem:
         unit = self._unit()
         return moments.gram[:p, :p] / (np.outer(unit, unit) * moments.weight)
 
+    @property
+    def cross(self) -> np.ndarray | None:
+        """Mean products of terms and targets of unit size, (p, q), as `gram`."""
+        moments, p = self.moments, self.moments.n_features
+        if moments.gram is None:
+            return None
+        sizes = np.outer(self._unit(), self._target_unit())
+        return np.asarray(moments.gram[:p, p:] / (sizes * moments.weight))
+
+    @property
+    def unit_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of terms (k, p) and targets (k, q), the columns of length 1."""
+        Z, Y = self.rows
+        many = np.sqrt(self.moments.weight or 1.0)
+        return Z / (self._unit() * many), Y / (self._target_unit() * many)
+
+    def _target_unit(self) -> np.ndarray:
+        size = self.target_size
+        return np.where(size > 0, size, 1.0)
+
     def _unit(self) -> np.ndarray:
         size = self.term_size
         return np.where(size > 0, size, 1.0)
@@ -106,8 +130,7 @@ class Problem:
 
     def contributions(self, coef: np.ndarray) -> np.ndarray:
         """|coefficient| times size of the term over size of the target, (q, p)."""
-        target = np.where(self.target_size > 0, self.target_size, 1.0)
-        return np.abs(coef) * self.term_size / target[:, None]
+        return np.abs(coef) * self.term_size / self._target_unit()[:, None]
 
     def solve(self, support: np.ndarray, alpha: float = 0.0) -> np.ndarray:
         """Least squares on a support of each equation.
@@ -123,8 +146,12 @@ class Problem:
         Returns
         -------
         ndarray of shape (q, p)
-            Coefficients in the units of the data, zero off the support.
+            Coefficients in the units of the data, zero off the support, and off the
+            terms that relations need beside it.
         """
+        if self.relations is not None:
+            support = self.relations.closed(support, self.full_support())
+            return Restricted(self, support, alpha).solve()
         coef = np.zeros(self.shape)
         same: dict[bytes, list[int]] = {}
         for j, terms in enumerate(support):
@@ -138,7 +165,9 @@ class Problem:
                 for j in targets:
                     coef[j, terms] = self._bounded(terms, j, alpha)
             else:
-                coef[np.ix_(targets, terms)] = self._free(terms, targets, alpha).T
+                coef[np.ix_(np.array(targets), terms)] = self._free(
+                    terms, targets, alpha
+                ).T
         return coef
 
     def _free(self, terms: np.ndarray, targets: list[int], alpha: float) -> np.ndarray:
@@ -148,7 +177,7 @@ class Problem:
             G = self.gram[np.ix_(terms, terms)]
             if alpha:
                 G = G + alpha * np.eye(len(terms))
-            right = moments.gram[np.ix_(terms, [p + j for j in targets])]
+            right = moments.gram[np.ix_(terms, p + np.array(targets))]
             right = right / (unit[:, None] * moments.weight)
             try:
                 return linalg.solve(G, right, assume_a="pos") / unit[:, None]
@@ -181,7 +210,16 @@ class Problem:
         return Z, Y
 
     def loss(self, coef: np.ndarray) -> np.ndarray:
-        """Mean square of the residual of each equation, (q,)."""
+        """Mean square of the residual of each equation, (q,).
+
+        From a Gram matrix it is exact to some 1e-14 of the mean squares of the terms
+        of the equation, and never negative.
+        """
+        moments = self.moments
+        if moments.gram is not None:
+            both = np.hstack([-coef, np.eye(len(coef))])
+            squares = np.einsum("ij,ij->i", both @ moments.gram, both)
+            return np.asarray(np.maximum(squares, 0.0) / (moments.weight or 1.0))
         Z, Y = self.rows
         rest = Y - Z @ coef.T
         return np.einsum("ij,ij->j", rest, rest) / (self.moments.weight or 1.0)

@@ -7,23 +7,24 @@ moments alone: ``_solve(problem) -> Solution``.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_is_fitted,
     validate_data,
 )
 
+from skdyn.sindy._criteria import criterion_value
 from skdyn.sindy._problem import Problem
 from skdyn.utils._moments import Moments
-from skdyn.utils._sklearn import feature_names_in
+from skdyn.utils._sklearn import check_sample_weight, feature_names_in
 
-__all__ = ["Path", "Solution", "Solver"]
+__all__ = ["Path", "Solution", "Solver", "warn_of_empty"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,11 @@ class Path:
     score : ndarray of shape (n_models, q) or None
         The criterion that the choice was made by, less is better; None where no choice
         was made.
+    threshold : ndarray of shape (n_models, q) or None
+        The smallest contribution of a term to each equation, ``|coefficient| rms(term)
+        / rms(target)``: what a relative threshold would have to be to go on from here.
+    n_rows : float or None
+        The number of independent rows that criteria count.
     """
 
     values: np.ndarray
@@ -50,6 +56,27 @@ class Path:
     n_terms: np.ndarray
     loss: np.ndarray
     score: np.ndarray | None = None
+    threshold: np.ndarray | None = None
+    n_rows: float | None = None
+
+    def criterion(
+        self, name: Literal["ebic", "bic", "aic", "aicc"] = "ebic"
+    ) -> np.ndarray:
+        """A Bayesian or Akaike's criterion of each model, (n_models, q).
+
+        Parameters
+        ----------
+        name : {"ebic", "bic", "aic", "aicc"}, default="ebic"
+            Which; `skdyn.sindy._criteria` has the formulas. Less is better.
+        """
+        if self.n_rows is None:
+            raise ValueError(
+                "criterion needs to know how many rows there were, which this path "
+                "does not. Use a solver that chooses by a criterion, such as "
+                "STLSQ('auto')."
+            )
+        p = self.coef.shape[2]
+        return criterion_value(self.loss, self.n_terms, self.n_rows, p, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,12 +94,18 @@ class Solution:
     gap : ndarray of shape (q,) or None
         Upper bounds of how much less the best loss could be, relative to the loss: 0
         is a proof that the answer is the best of its size.
+    inclusion : ndarray of shape (q, p) or None
+        Probability, or share of models, with which each term is part of an equation.
+    ensemble : ndarray of shape (n_models, q, p) or None
+        Coefficients of all models, for solvers that have many.
     """
 
     coef: np.ndarray
     path: Path | None = None
     std: np.ndarray | None = None
     gap: np.ndarray | None = None
+    inclusion: np.ndarray | None = None
+    ensemble: np.ndarray | None = None
 
 
 class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
@@ -84,6 +117,8 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {}
     _n_blocks = 0
+    # A regressor of columns on columns: the laws of forecasters are not for it.
+    _is_solver = True
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         """Fit sparse coefficients of targets on given columns.
@@ -108,7 +143,7 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
         )
         weight = None
         if sample_weight is not None:
-            weight = _check_sample_weight(
+            weight = check_sample_weight(
                 sample_weight, X, dtype=np.float64, ensure_non_negative=True
             )
         targets = y.reshape(len(y), -1).astype(np.float64, copy=False)
@@ -131,7 +166,14 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
         self.solution_ = self._solve(problem)
         self.coef_ = self.solution_.coef.reshape((*y.shape[1:], X.shape[1]))
         self.intercept_ = 0.0
+        warn_of_empty(problem, self.coef_.reshape(problem.shape), self)
         return self
+
+    @property
+    def path_(self) -> Path | None:
+        """The models on the way, for solvers that have a path."""
+        check_is_fitted(self, "solution_")
+        return self.solution_.path
 
     def predict(self, X: Any) -> np.ndarray:
         """Values of the targets.
@@ -151,3 +193,22 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _solve(self, problem: Problem) -> Solution:
         raise NotImplementedError
+
+
+def warn_of_empty(problem: Problem, coef: np.ndarray, solver: Any) -> None:
+    """Warn where no term is left of an equation that has something to say."""
+    empty = ~coef.any(axis=1) & (problem.target_size > 0)
+    if not empty.any():
+        return
+    full = problem.solve(problem.full_support())
+    share = problem.contributions(full)
+    for j in np.flatnonzero(empty):
+        i = int(share[j].argmax())
+        warnings.warn(
+            f"{solver} removed every term of the equation of "
+            f"{problem.equations[j]!r}. In the fit of all terms the largest is "
+            f"{full[j, i]:.3g} {problem.terms[i]}, {share[j, i]:.2g} of the target's "
+            f"size. Lower the threshold or penalty, or offer other terms.",
+            UserWarning,
+            stacklevel=3,
+        )
