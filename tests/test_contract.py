@@ -51,6 +51,26 @@ from skdyn.preprocessing import (
     RadialBasisLift,
     RowWise,
 )
+from skdyn.reservoir import (
+    ESN,
+    NVAR,
+    LiquidForecaster,
+    LiquidStateMachine,
+    LocalReservoir,
+    OnlineESN,
+    ReservoirFeatures,
+)
+from skdyn.sindy import (
+    SR3,
+    STLSQ,
+    Constraints,
+    DiscreteSINDy,
+    ImplicitSINDy,
+    PDESINDy,
+    SINDy,
+    SINDyCV,
+    WeakSINDy,
+)
 from skdyn.testing import all_estimators, expected_failed_checks, forecaster_checks
 
 INSTANCES = {
@@ -94,6 +114,62 @@ INSTANCES = {
     "KernelEDMD": [KernelEDMD(), KernelEDMD(rank=3, relift=True)],
     "MPEDMD": [MPEDMD(), MPEDMD(DelayEmbedding(3))],
     "MultiresolutionDMD": [MultiresolutionDMD(), MultiresolutionDMD(2, rank=2)],
+    "ESN": [
+        ESN(40),
+        ESN(30, alpha=1e-6, standardise=False),
+        ESN(30, alpha=1e-6, n_layers=2, leak_rate=0.5, washout=3, target="next"),
+    ],
+    "LiquidForecaster": [
+        LiquidForecaster(
+            LiquidStateMachine(20, encoding="current", steps_per_row=2, bias_scaling=2)
+        ),
+        LiquidForecaster(
+            LiquidStateMachine(
+                20, encoding="poisson", steps_per_row=2, features="rates"
+            ),
+            washout=3,
+        ),
+    ],
+    "LiquidStateMachine": [
+        LiquidStateMachine(20, steps_per_row=2),
+        LiquidStateMachine(20, encoding="delta", steps_per_row=2, plasticity="stdp"),
+        LiquidStateMachine(
+            20, encoding="poisson", steps_per_row=2, plasticity="astrocyte"
+        ),
+    ],
+    "LocalReservoir": [
+        LocalReservoir(30),
+        LocalReservoir(20, patch=1, shared=False, alpha=1e-6, target="delta"),
+        LocalReservoir(20, boundary="free", alpha=1e-6, washout=2, leak_rate=0.5),
+    ],
+    "NVAR": [
+        NVAR(),
+        NVAR(1, degree=2, alpha=1e-6),
+        NVAR(2, delay=2, degree=2, alpha=1e-4, target="next"),
+        NVAR(degree=1, alpha=0.01, standardise=False),
+    ],
+    "DiscreteSINDy": [DiscreteSINDy(), DiscreteSINDy(PolynomialFeatures(1))],
+    "ImplicitSINDy": [
+        ImplicitSINDy(PolynomialLift(1), max_terms=3, differentiation="finite"),
+        ImplicitSINDy(PolynomialLift(1), STLSQ(0.05), tolerance=0.1, dt=0.1),
+    ],
+    "PDESINDy": [
+        PDESINDy(),
+        PDESINDy(solver=STLSQ(0.0), order=2),
+        PDESINDy(None, STLSQ(0.05), order=1, form="strong", dt=0.1),
+        PDESINDy(None, STLSQ(0.02), order=2, boundary="free"),
+    ],
+    "SINDyCV": [SINDyCV(SINDy(PolynomialLift(1)), n_splits=2, n_candidates=4)],
+    "SR3": [SR3(), SR3(0.01, penalty="l1", scale="relative")],
+    "SINDy": [
+        SINDy(),
+        SINDy(solver=STLSQ(0.0), constraints=Constraints(energy_preserving=True)),
+        SINDy(PolynomialLift(1), STLSQ(0.05), differentiation="finite", dt=0.1),
+    ],
+    "WeakSINDy": [
+        WeakSINDy(),
+        WeakSINDy(PolynomialLift(1), STLSQ(0.05), half_width=0.5, dt=0.1),
+    ],
     "SparseDMD": [SparseDMD(), SparseDMD(penalty=0.1), SparseDMD(n_modes=1)],
     "DelayEmbedding": [DelayEmbedding(), DelayEmbedding(3, delay=2)],
     "Deseasonalise": [
@@ -114,6 +190,15 @@ INSTANCES = {
     ],
     "PolynomialLift": [PolynomialLift(), PolynomialLift(3, include_bias=False)],
     "RadialBasisLift": [RadialBasisLift(4), RadialBasisLift(5, kernel="thin_plate")],
+    "OnlineESN": [
+        OnlineESN(30),
+        OnlineESN(20, standardise=False, washout=3, leak_rate=0.5, target="next"),
+    ],
+    "ReservoirFeatures": [
+        ReservoirFeatures(20),
+        ReservoirFeatures(10, quadratic=True, washout=3, leak_rate=0.5),
+        ReservoirFeatures(12, n_layers=2, standardise=False),
+    ],
     "RowWise": [RowWise(StandardScaler()), RowWise(PCA())],
     "Pipeline": [
         make_pipeline(StandardScaler(), DMD()),
@@ -151,8 +236,10 @@ def test_sklearn_check(estimator, check):
 
 @pytest.mark.parametrize("estimator", list(_instances()))
 def test_forecasters_are_no_regressors(estimator):
-    kinds = (is_regressor, is_classifier, is_clusterer)
-    assert not any(kind(estimator) for kind in kinds)
+    # Solvers, which models use inside, are regressors and nothing else.
+    is_solver = getattr(estimator, "_is_solver", False)
+    assert is_regressor(estimator) == is_solver
+    assert not any(kind(estimator) for kind in (is_classifier, is_clusterer))
 
 
 def test_introspection_finds_what_is_exported():
