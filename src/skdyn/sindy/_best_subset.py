@@ -72,7 +72,7 @@ class BestSubset(Solver):
         loss, another set of as many terms may be better: 0 is a proof of none.
     n_features_in_ : int
         Number of columns in ``fit``.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_terms,)
         Their names, where `X` has string column names.
 
     Raises

@@ -78,7 +78,7 @@ class Constraints(BaseEstimator):
     at_most : sequence of (mapping, float), default=None
         The same for what they add up to at most.
     energy_preserving : bool, default=False
-        Whether the quadratic terms of a flow do no work, so that |x|² changes by
+        Whether the quadratic terms of a flow do no work, so that ``|x|²`` changes by
         constant and linear terms alone: a condition for `trapping_region`. It is a
         matter of the units of the states, whose squares have to add up to something.
 
