@@ -6,10 +6,12 @@ Tables:
   (exp of all N x L exponents, then a sum), forward and with its gradient;
 * a layer forward and backward, with this kernel and with the naive one, and in chunks;
 * the associative scan of S5 beside the loop over rows;
-* 1000 forecasts of 500 steps in one call, beside a loop over origins.
+* 1000 forecasts of 500 steps in one call, beside a loop over origins;
+* steps of free runs in a second, in NumPy and in PyTorch.
 
 With a GPU that PyTorch sees, the first three are printed for it as well, from L = 1k to
-64k, in milliseconds, with the device's name.
+64k, in milliseconds, with the device's name, and the steps in PyTorch are those of the
+GPU, launched one by one and as a CUDA graph.
 
 Targets on a CPU: the kernel 10 times faster than the naive one at L = 4096 and 20 times
 at 16384; a layer forward and backward 3 times at 4096.
@@ -39,6 +41,7 @@ from torch import Tensor
 from skdyn.datasets import make_lorenz63
 from skdyn.neural import S4D, _ssm
 from skdyn.neural._s4_layers import S4DLayer, S5Layer
+from skdyn.neural._s4d_rollout import FreeRun, known_base
 
 
 def naive_kernel(c: Tensor, a: Tensor, length: int) -> Tensor:
@@ -191,6 +194,67 @@ def generation(repeats: int, n_origins: int, n_steps: int) -> None:
     )
 
 
+def steps(repeats: int, batches: list[int], n_steps: int) -> None:
+    """Steps of free runs in NumPy and PyTorch, on a GPU where there is one."""
+    X = make_lorenz63(1500)
+    s4d = S4D(max_epochs=1, device="cpu").fit(X[:1000])
+    gpu = torch.cuda.is_available()
+    device = "cuda" if gpu else "cpu"
+    names = ["eager", "graph"] if gpu else ["PyTorch"]
+    table = []
+    for batch in batches:
+        starts = np.linspace(100, 1500, batch).astype(int)
+        state = s4d.begin(np.stack([X[i - 100 : i] for i in starts]))
+        start = s4d._unpack(state)
+        base = known_base(s4d.base_, device)
+        assert base is not None
+        calls: dict[str, Callable[[], Any]] = {
+            "NumPy": lambda state=state: s4d._rollout(state, n_steps, None)
+        }
+        making = None
+        for name in names:
+            before = time.perf_counter()
+            free = FreeRun(
+                s4d.network_,
+                base,
+                s4d.left_scale_,
+                s4d.base_.n_rows,
+                0,
+                batch,
+                device,
+                captured=name == "graph",
+            )
+            making = 1e3 * (time.perf_counter() - before)
+            calls[name] = lambda free=free, start=start: free.run(
+                start.layers, start.past, n_steps, None
+            )
+        seconds = timed(calls, repeats)
+        want = calls["NumPy"]()
+        off = max(
+            float(np.abs(s4d._in_units(calls[name]()) - want)[:, :20].max())
+            for name in names
+        )
+        row = [n_steps / value for value in middle(seconds).values()]
+        ratios = [middle_ratio(seconds, "NumPy", name) for name in names]
+        table.append(
+            (f"{batch} starts", *row, *ratios, *([making] if gpu else []), off)
+        )
+    print_table(
+        f"Free runs of {n_steps} steps, 2 layers, H = 64, N = 16, base of "
+        f"{s4d.base_.n_rows} rows, double precision, PyTorch on "
+        f"{torch.cuda.get_device_name() if gpu else 'the CPU'}; steps in a second",
+        [
+            "",
+            "NumPy",
+            *names,
+            *[f"{name} / NumPy" for name in names],
+            *(["capture, ms"] if gpu else []),
+            "difference, 20 rows",
+        ],
+        table,
+    )
+
+
 def on_gpu(repeats: int) -> None:
     """Kernel, layer and scan on a GPU, in milliseconds."""
     print(f"\n{torch.cuda.get_device_name()}")
@@ -248,6 +312,8 @@ def main() -> None:
         met &= layers(repeats, [1024, 4096], 4, 64)
         scans(max(repeats // 2, 1), [256, 1024])
         generation(max(repeats // 2, 1), 200 if quick else 1000, 100 if quick else 500)
+        with torch.no_grad():
+            steps(repeats, [1, 32, 256] if quick else [1, 32, 256, 2048], 160)
     if torch.cuda.is_available():
         on_gpu(repeats)
     print(f"\ntargets: {'met' if met else 'MISSED'}")

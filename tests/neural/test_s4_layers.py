@@ -9,6 +9,7 @@ from skdyn.neural._s4_layers import (  # noqa: E402
     S4Block,
     S4DLayer,
     S5Layer,
+    make_blocks,
     parameter_groups,
 )
 
@@ -223,3 +224,12 @@ def test_what_cannot_be_is_refused():
         _make(S4DLayer)(_rows(1, 3), mode="slow")
     with pytest.raises(ValueError, match="mode needs"):
         _make(S5Layer)(_rows(1, 3), mode="fft")
+
+
+def test_blocks_are_seeded_one_by_one():
+    blocks = make_blocks([3, [3, 1]], 4, 16, dropout=0.0, dt_min=1e-2, dt_max=0.3)
+    for block, seed in zip(blocks, (3, [3, 1]), strict=True):
+        alone = S4DLayer(4, 16, dt_min=1e-2, dt_max=0.3, rng=seed)
+        for got, want in zip(block.layer.parameters(), alone.parameters(), strict=True):
+            assert torch.equal(got, want)
+    assert not torch.equal(blocks[0].layer.C, blocks[1].layer.C)

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("skorch")
 
 from skdyn.datasets import make_lorenz63  # noqa: E402
 from skdyn.koopman import DMD  # noqa: E402
-from skdyn.neural import S4D  # noqa: E402
+from skdyn.neural import S4D, S4DClassifier, S4DRegressor  # noqa: E402
 from skdyn.neural._s4d import _go_on, _settle  # noqa: E402
 from skdyn.neural._s4d_base import (  # noqa: E402
     Held,
@@ -209,6 +210,8 @@ def test_a_base_needs_a_fixed_number_of_rows():
     X = _rows(100, 2)
     with pytest.raises(ValueError, match="fixed number of last rows"):
         _quick(base=ESN(20)).fit(X)
+    with pytest.raises(ValueError, match=r"got the class DMD. Pass base=DMD\(\)"):
+        _quick(base=DMD).fit(X)
     with pytest.raises(ValueError, match="no pipeline"):
         _quick(base=make_pipeline(DelayEmbedding(2), DMD())).fit(X)
 
@@ -310,6 +313,24 @@ def test_a_range_of_steps_beyond_the_window_warns():
     assert 1 / (0.5 * s4d.dt_max_) == pytest.approx(1)
     with pytest.raises(ValueError, match="dt_min <= dt_max"):
         _quick(dt_min=0.5, dt_max=0.1).fit(X)
+
+
+def test_warnings_point_at_the_line_that_fits(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    X = make_lorenz63(400)
+    sequences = [X[i : i + 20] for i in range(0, 400, 20)]
+    y = X[::20, 0]
+    fits = [
+        lambda: _quick(device="cuda").fit(X),
+        lambda: make_pipeline(StandardScaler(), _quick(device="cuda")).fit(X),
+        lambda: S4DClassifier(1, 4, device="cuda", max_epochs=1).fit(sequences, y > 0),
+        lambda: S4DRegressor(1, 4, device="cuda", max_epochs=1).fit(sequences, y),
+        lambda: make_pipeline(StandardScaler(), _quick(dt_min=1e-3)).fit(X),
+    ]
+    for fit, said in zip(fits, [*["no GPU"] * 4, "slowest modes"], strict=True):
+        with pytest.warns(UserWarning, match=said) as caught:
+            fit()
+        assert [each.filename for each in caught] == [__file__]
 
 
 def test_windows_that_do_not_fit_are_refused():

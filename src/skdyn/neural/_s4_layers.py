@@ -26,6 +26,7 @@ References: see `skdyn.neural.S4D`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ from skdyn.neural import _ssm
 from skdyn.neural._hippo import initial_diagonal
 from skdyn.neural._ssm import Discretisation
 
-__all__ = ["S4Block", "S4DLayer", "S5Layer", "parameter_groups"]
+__all__ = ["S4Block", "S4DLayer", "S5Layer", "make_blocks", "parameter_groups"]
 
 Mode = Literal["auto", "fft", "chunked", "scan", "recurrent"]
 
@@ -429,6 +430,38 @@ class S4Block(nn.Module):
     def _after(self, y: Tensor) -> Tensor:
         y = self.dropout(nn.functional.gelu(y))
         return nn.functional.glu(self.mix(y), dim=-1)
+
+
+def make_blocks(
+    seeds: Iterable[Any],
+    d_model: int,
+    d_state: int,
+    *,
+    dropout: float,
+    norm: bool = True,
+    **how: Any,
+) -> nn.ModuleList:
+    """A stack of S4D blocks, one for each seed.
+
+    Parameters
+    ----------
+    seeds : iterable
+        Of the layers, as `S4DLayer` takes them.
+    d_model, d_state : int
+    dropout : float
+    norm : bool, default=True
+        As in `S4Block`.
+    **how : dict
+        What else `S4DLayer` takes: init, disc, dt_min, dt_max.
+
+    Returns
+    -------
+    nn.ModuleList of S4Block
+    """
+    return nn.ModuleList(
+        S4Block(S4DLayer(d_model, d_state, rng=seed, **how), d_model, dropout, norm)
+        for seed in seeds
+    )
 
 
 def parameter_groups(

@@ -50,9 +50,11 @@ from skdyn.neural._s4d_base import (
     free_run,
 )
 from skdyn.neural._s4d_core import Network
+from skdyn.neural._torch import gpu_at_hand
 from skdyn.utils._moments import Moments
 from skdyn.utils._sklearn import HasMethods, Interval, StrOptions
 from skdyn.utils._trajectories import Pieces, Trajectories, check_inputs
+from skdyn.utils._warn import caller_level
 
 __all__ = ["S4D"]
 
@@ -72,6 +74,11 @@ _STEPS = 300
 _ALPHAS = 10.0 ** np.arange(-12, -1, 2)
 # What a base leaves, below which single precision does not see its free runs.
 _SEEN = 1e-4
+# Numbers in the states of a batch from which on a GPU is asked for free runs. NumPy
+# needs about a millisecond for a row of so many. On a GPU a row is some forty short
+# kernels, and capturing the graph costs about twenty rows launched one by one: with
+# fewer starts, short forecasts would not win that back.
+_PAYS_ON_GPU = 2**16
 # Trajectories that go forward together: their states stay in the cache.
 _LANES = 64
 
@@ -148,8 +155,9 @@ class S4D(NeuralForecaster):
     patience : int or None, default=None
         Checks without a better free run after which training ends.
     device : str, default="auto"
-        Where to train: "cpu", "cuda", or "auto", a GPU where there is one. Forecasts
-        are NumPy's in any case, and fitted models load everywhere.
+        Where to train: "cpu", "cuda", or "auto", a GPU where there is one. Forecasts of
+        large batches run there too, where there is one when they are asked for (see
+        Notes); fitted models load everywhere.
     callbacks : list or None, default=None
         skorch's callbacks, or callables ``(epoch, record)``.
     warm_start : bool, default=False
@@ -205,6 +213,12 @@ class S4D(NeuralForecaster):
     Data is held as windows in single precision; training costs about n_layers * H * N
     operations for each row of each window. A context is run through in chunks, a
     forecast step by step, all starts in one batch.
+
+    Forecasts run in NumPy. Where `device` stands for a GPU, those of so many starts
+    that their states have 2**16 numbers, 32 starts by default, run there by steps that
+    are captured once as a CUDA graph and replayed, in double precision as well: the
+    rows are NumPy's to rounding. This needs a base whose step PyTorch knows, "ridge",
+    None or `NVAR`; with others, and for ``device="cpu"``, it is NumPy.
 
     References
     ----------
@@ -366,7 +380,8 @@ class S4D(NeuralForecaster):
                 f"attractor={self.attractor:g} is a term of student forcing: needed "
                 f"rollout of at least 1, got 0. Pass rollout=16, or drop attractor."
             )
-        # In one order, whatever order they came in.
+        # In one order, whatever order they came in; not that of `in_order`, as sums in
+        # another order would change the last digits of what is learned.
         pieces = [np.asarray(piece, np.float64) for piece in trajectories.pieces]
         joint = pieces
         if inputs is not None:
@@ -409,6 +424,12 @@ class S4D(NeuralForecaster):
             base, _ = choose(plan.trained, d, plan.starts)
         elif self.base is not None:
             who = type(self.base).__name__
+            if isinstance(self.base, type):
+                who = self.base.__name__
+                raise ValueError(
+                    f"base needs an instance of a forecaster, got the class {who}. "
+                    f"Pass base={who}()."
+                )
             if not isinstance(self.base, ForecasterMixin):
                 raise ValueError(
                     f"base needs 'ridge', None or a forecaster of skdyn's that is no "
@@ -455,7 +476,7 @@ class S4D(NeuralForecaster):
                 f"learned. Raise dt_min={self.dt_min_:.3g} to at least "
                 f"{1 / (decay.min() * self.window_):.3g}, or lengthen window.",
                 UserWarning,
-                stacklevel=3,
+                stacklevel=caller_level(),
             )
 
     # -- training ----------------------------------------------------------------------
@@ -644,6 +665,22 @@ class S4D(NeuralForecaster):
         self, state: np.ndarray, n_steps: int, u: np.ndarray | None
     ) -> np.ndarray:
         acting = self._acting(u)
+        if device := self._gpu(len(state)):
+            from skdyn.neural._s4d_rollout import roll_out
+
+            begun = self._unpack(state)
+            made = roll_out(
+                self.network_,
+                self.base_,
+                self.left_scale_,
+                begun.layers,
+                begun.past,
+                n_steps,
+                acting,
+                device,
+            )
+            if made is not None:
+                return self._in_units(made)
         answer = np.empty((len(state), n_steps, self.n_features_in_))
         for start in range(0, len(state), _LANES):
             part = slice(start, start + _LANES)
@@ -656,6 +693,14 @@ class S4D(NeuralForecaster):
                 None if acting is None else acting[part],
             )
         return self._in_units(answer)
+
+    def _gpu(self, batch: int) -> str | None:
+        """The GPU for free runs of a batch, None where NumPy is as good."""
+        # By the batch and not by the steps: the first rows of a forecast are then the
+        # same, bit for bit, however many are asked for.
+        if batch * self.network_.n_state < _PAYS_ON_GPU:
+            return None
+        return gpu_at_hand(self.device)
 
     def _in_units(self, rows: np.ndarray) -> np.ndarray:
         d = self.n_features_in_

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdyn.neural._s4_layers import S4Block, S4DLayer, parameter_groups
+from skdyn.neural._s4_layers import make_blocks, parameter_groups
 from skdyn.neural._s4d_core import Layer, Network
 from skdyn.neural._ssm import Discretisation, discretise
 
@@ -102,22 +102,16 @@ class S4DNet(nn.Module):
         super().__init__()
         seeds = np.random.SeedSequence(rng).spawn(n_layers)
         self.encoder = nn.Linear(n_in, d_model)
-        self.blocks = nn.ModuleList(
-            S4Block(
-                S4DLayer(
-                    d_model,
-                    d_state,
-                    init=init,
-                    disc=disc,
-                    dt_min=dt_min,
-                    dt_max=dt_max,
-                    rng=np.random.default_rng(seed),
-                ),
-                d_model,
-                dropout,
-                norm=False,
-            )
-            for seed in seeds
+        self.blocks = make_blocks(
+            seeds,
+            d_model,
+            d_state,
+            dropout=dropout,
+            norm=False,
+            init=init,
+            disc=disc,
+            dt_min=dt_min,
+            dt_max=dt_max,
         )
         self.head = nn.Linear(n_layers * d_model + n_in, n_out)
         nn.init.zeros_(self.head.weight)

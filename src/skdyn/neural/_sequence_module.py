@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdyn.neural._s4_layers import S4Block, S4DLayer, parameter_groups
+from skdyn.neural._s4_layers import make_blocks, parameter_groups
 
 __all__ = ["SequenceBatches", "SequenceNet", "answers"]
 
@@ -61,21 +61,15 @@ class SequenceNet(nn.Module):
         super().__init__()
         self.pool, self.classify, self.ssm_lr = pool, classify, ssm_lr
         self.lift = nn.Linear(n_inputs, d_model)
-        self.blocks = nn.ModuleList(
-            S4Block(
-                S4DLayer(
-                    d_model,
-                    d_state,
-                    init=init,
-                    disc=disc,
-                    dt_min=dt_min,
-                    dt_max=dt_max,
-                    rng=[rng, i],
-                ),
-                d_model,
-                dropout,
-            )
-            for i in range(n_layers)
+        self.blocks = make_blocks(
+            ([rng, i] for i in range(n_layers)),
+            d_model,
+            d_state,
+            dropout=dropout,
+            init=init,
+            disc=disc,
+            dt_min=dt_min,
+            dt_max=dt_max,
         )
         self.norm = nn.LayerNorm(d_model)
         self.head = nn.Linear(d_model, n_outputs)

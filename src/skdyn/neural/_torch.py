@@ -12,11 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["isolated_rng", "one_thread", "require_torch", "resolve_device"]
+from skdyn.utils._warn import caller_level
 
-# Generators and the number of threads belong to the process: of fits in several Python
-# threads (joblib's or dask's) one trains at a time.
-_ALONE = threading.RLock()
+__all__ = [
+    "ALONE",
+    "gpu_at_hand",
+    "isolated_rng",
+    "one_thread",
+    "require_torch",
+    "resolve_device",
+]
+
+# Generators, the number of threads and the capture of CUDA graphs belong to the
+# process: of fits in several Python threads (joblib's or dask's) one trains at a time.
+ALONE = threading.RLock()
 
 
 def require_torch(who: str) -> Any:
@@ -92,10 +101,41 @@ def resolve_device(device: str, who: str) -> str:
             f"sees {seen}: training runs on the CPU. Install a build of PyTorch for "
             f"your GPU, or pass device='auto', which takes what there is.",
             UserWarning,
-            stacklevel=4,
+            stacklevel=caller_level(),
         )
         return "cpu"
     return str(device)
+
+
+def gpu_at_hand(device: str) -> str | None:
+    """The GPU that `device` stands for, None where it is the CPU or not there.
+
+    Without a word, for what goes on without a GPU as well: a model that was trained on
+    one may be loaded where there is none, and no PyTorch either.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "cuda:0", ...}
+        As in `resolve_device`.
+
+    Returns
+    -------
+    str or None
+        As PyTorch takes it.
+    """
+    if device != "auto" and not device.startswith("cuda"):
+        return None
+    try:
+        import torch
+    except ImportError:
+        return None
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if torch.cuda._is_in_bad_fork():
+        # Forked from a process that used the GPU, this one cannot.
+        return None
+    if device == "auto":
+        device = "cuda"
+    return device if (torch.device(device).index or 0) < n_gpus else None
 
 
 @contextmanager
@@ -145,7 +185,7 @@ def isolated_rng(seed: int, device: str = "cpu") -> Iterator[None]:
         index = torch.device(device).index
         index = torch.cuda.current_device() if index is None else index
         generators.append(torch.cuda.default_generators[index])
-    with _ALONE:
+    with ALONE:
         before = [generator.get_state() for generator in generators]
         try:
             for generator in generators:
