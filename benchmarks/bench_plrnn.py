@@ -10,8 +10,13 @@ generalized teacher forcing, differentiated by autograd:
   compiled call;
 * one window of 200, 2,000 and 20,000 steps: the compiled loop, and Newton's method in
   parallel in time (on a CPU it is not meant to win), with its number of steps and how
-  far its states are from the loop's. On a GPU, where there is one, the loop, Triton's
-  and the parallel mode are timed too.
+  far its states are from the loop's;
+* many networks of one shape at once, the axis of models: one loop of tensor operations
+  over all of them, beside one after the other (on a CPU also the compiled loop, one
+  after the other, which is what a CPU trains with).
+
+On a GPU, where there is one, the last two are timed there as well, with the loop,
+Triton's and the parallel mode, beside eager PyTorch and eager PyTorch in a CUDA graph.
 
 Attractor (``--case attractor``; reference recordings, in the folder that the
 environment variable SKDYN_REFERENCE_DATA names, or where the tests look for them): fits
@@ -192,14 +197,9 @@ def in_parallel(repeats: int, device: str) -> bool:
         x = torch.tensor(X, device=device)[None]
         at = torch.full((T + 1,), 0.1, dtype=torch.float64, device=device)
         A, W1, W2, h1, h2, _, E, B, P = arrays(layout, theta)
-        given = (
-            x[:, 0] @ E.T,
-            h1.expand(1, T, 3),
-            x,
-            at,
-            *(torch.diag(A), W1, W2, h2, B, P),
-            False,
-        )
+        drawn = (each[None] for each in (torch.diag(A), W1, W2, h2, B, P))
+        net = module.Weights(*drawn, clipped=False)
+        given = (x[:, :1] @ E.T, h1.expand(1, 1, T, 3), x[None], at[None], net)
         found = parallel.newton(*given)
         assert found is not None
         off = float((found[0] - module.forward_loop(*given)[0]).abs().max())
@@ -228,6 +228,99 @@ def in_parallel(repeats: int, device: str) -> bool:
         table,
     )
     return met
+
+
+def at_once(repeats: int, device: str) -> None:
+    """Gradients of many networks: together, and one after the other."""
+    table = []
+    layout, T = Layout("shallow", 3, 3, 50), 200
+    rng = np.random.default_rng(0)
+    modes = ["loop"] if device == "cpu" or module._triton() is None else ["triton"]
+    for n_models in (1, 8, 64):
+        flat = 0.1 * rng.standard_normal((n_models, layout.n_parameters))
+        theta = torch.tensor(flat, dtype=torch.float32, device=device).requires_grad_()
+        x = torch.randn(n_models, 16, T + 1, 3, device=device)
+        u = x.new_zeros((n_models, 16, T + 1, 0))
+        at = x.new_full((n_models, T + 1), 0.2)
+
+        def together(mode: str, given: Any = (layout, theta, x, u, at)) -> None:
+            forced_loss(*given, mode).sum().backward()
+            if device != "cpu":
+                torch.cuda.synchronize()
+
+        def in_turn(mode: str, given: Any = (theta, x, u, at)) -> None:
+            for one in zip(*given, strict=True):
+                forced_loss(layout, *one, mode).backward()
+            if device != "cpu":
+                torch.cuda.synchronize()
+
+        ways = {f"{m}, at once": lambda m=m, f=together: f(m) for m in modes}
+        ways |= {f"{m}, in turn": lambda m=m, f=in_turn: f(m) for m in modes}
+        if device == "cpu":
+            ways["compiled, in turn"] = lambda f=in_turn: f("kernel")
+        for way in ways.values():
+            way()
+        seconds = interleaved(ways, repeats)
+        row = [1e3 * value for value in middle(seconds).values()]
+        ratio = middle_ratio(seconds, f"{modes[0]}, in turn", f"{modes[0]}, at once")
+        table.append((f"{n_models} networks", *row, ratio))
+    name = "CPU" if device == "cpu" else torch.cuda.get_device_name()
+    print_table(
+        f"Networks M3 L50 T200 B16 each, forward and backward, {name}; ms",
+        ["", *ways, "in turn / at once"],
+        table,
+    )
+
+
+def on_gpu(repeats: int) -> None:
+    """One batch on a GPU: eager PyTorch, the same as a CUDA graph, and ours."""
+    table = []
+    M, L = 3, 50
+    for T in (200, 2_000):
+        eager, x = Eager(M, L).cuda(), torch.randn(16, T + 1, M, device="cuda")
+        theta = torch.zeros(Layout("shallow", M, M, L).n_parameters, device="cuda")
+        theta.requires_grad_()
+        u, at = x.new_zeros((16, T + 1, 0)), x.new_full((T + 1,), 0.2)
+
+        def by_eager(eager: Any = eager, x: Any = x) -> None:
+            eager.zero_grad(set_to_none=False)
+            eager(x, 0.2).backward()
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                by_eager()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            by_eager()
+
+        def ours(mode: str, given: Any = (theta, x, u, at)) -> None:
+            forced_loss(Layout("shallow", M, M, L), *given, mode).backward()
+
+        modes = ["loop", "parallel"] + (["triton"] if module._triton() else [])
+        ways: dict[str, Any] = {"eager": by_eager, "CUDA graph": graph.replay}
+        ways |= {mode: lambda m=mode, f=ours: f(m) for mode in modes}
+
+        def timed(way: Any) -> Any:
+            def run() -> None:
+                way()
+                torch.cuda.synchronize()
+
+            return run
+
+        ways = {name: timed(way) for name, way in ways.items()}
+        for way in ways.values():
+            way()
+        seconds = interleaved(ways, repeats)
+        row = [1e3 * value for value in middle(seconds).values()]
+        table.append((f"M{M} L{L} T{T} B16", *row))
+    print_table(
+        f"Forward and backward of one batch, {torch.cuda.get_device_name()}; ms",
+        ["", *ways],
+        table,
+    )
 
 
 def lorenz(n: int, dt: float, seed: int) -> np.ndarray:
@@ -294,8 +387,11 @@ def main() -> None:
         if arguments.case in (None, "speed"):
             met &= speed(repeats)
             met &= in_parallel(max(repeats // 3, 2), "cpu")
+            at_once(max(repeats // 3, 2), "cpu")
             if torch.cuda.is_available():
+                on_gpu(repeats)
                 in_parallel(repeats, "cuda")
+                at_once(repeats, "cuda")
         if arguments.case in (None, "attractor"):
             met &= attractor(2 if arguments.quick else 5)
     print(f"\ntargets: {'met' if met else 'MISSED'}")

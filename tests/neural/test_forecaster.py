@@ -275,6 +275,11 @@ def test_warm_start_goes_on():
 # -- callbacks, progress, schedules ----------------------------------------------------
 
 
+def test_what_is_no_callback_is_refused_before_training():
+    with pytest.raises(ValueError, match="needs callables .* got 'progress'"):
+        Toy(max_epochs=1, callbacks=["progress"]).fit(_rotation())
+
+
 def test_skorch_callbacks_run_on_copies():
     class Count(callbacks.Callback):
         def __init__(self):

@@ -10,7 +10,12 @@ from skdyn.datasets import make_lorenz63  # noqa: E402
 from skdyn.neural import _plrnn_module as module  # noqa: E402
 from skdyn.neural import _plrnn_parallel as parallel  # noqa: E402
 from skdyn.neural._plrnn_cell import Layout  # noqa: E402
-from skdyn.neural._plrnn_module import PLRNNModule, arrays, forced_loss  # noqa: E402
+from skdyn.neural._plrnn_module import (  # noqa: E402
+    PLRNNModule,
+    Weights,
+    arrays,
+    forced_loss,
+)
 from skdyn.neural._plrnn_start import start  # noqa: E402
 from skdyn.neural._training import Windows  # noqa: E402
 
@@ -189,14 +194,8 @@ def test_newton_solves_20000_steps_in_8(long_orbit, alpha):
     layout, theta, x = long_orbit
     A, W1, W2, h1, h2, _, E, B, P = arrays(layout, theta)
     at = torch.full((20_001,), alpha, dtype=torch.float64)
-    given = (
-        x[:, 0] @ E.T,
-        h1.expand(1, 20_000, 3),
-        x,
-        at,
-        *(torch.diag(A), W1, W2, h2, B, P),
-        False,
-    )
+    net = Weights(*(each[None] for each in (torch.diag(A), W1, W2, h2, B, P)), False)
+    given = (x[:, :1] @ E.T, h1.expand(1, 1, 20_000, 3), x[None], at[None], net)
     Y, wrong, n_steps = parallel.newton(*given)
     want, errors = module.forward_loop(*given)
     assert n_steps <= 8
@@ -232,21 +231,48 @@ def test_newton_is_not_deceived_by_closed_hinges():
     def real(x):
         return torch.tensor(x, dtype=torch.float64)
 
-    X = torch.zeros(1, 7, 1, dtype=torch.float64)
-    B = real([[1.0, 0.0]])
+    B = real([[[1.0, 0.0]]])
     given = (
-        real([[0.0, 0.0]]),
-        real([0.0, 5.0]).expand(1, 6, 2).contiguous(),
-        X,
-        torch.full((7,), 0.1, dtype=torch.float64),
-        real([[0.0, 0.0], [0.0, 0.0]]),
-        real([[0.0], [1.0]]),
-        real([[0.0, 1.0]]),
-        real([-1.0]),
-        B,
-        B.T.contiguous(),
-        False,
+        real([[[0.0, 0.0]]]),
+        real([0.0, 5.0]).expand(1, 1, 6, 2).contiguous(),
+        torch.zeros(1, 1, 7, 1, dtype=torch.float64),
+        torch.full((1, 7), 0.1, dtype=torch.float64),
+        Weights(
+            real([[[0.0, 0.0], [0.0, 0.0]]]),
+            real([[[0.0], [1.0]]]),
+            real([[[0.0, 1.0]]]),
+            real([[-1.0]]),
+            B,
+            B.mT.contiguous(),
+            False,
+        ),
     )
     found, _ = parallel.forward_loop(*given)
     want, _ = module.forward_loop(*given)
     torch.testing.assert_close(found, want)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("variant", "n_latent", "linear"),
+    [
+        ("shallow", 5, True),
+        ("clipped", 3, False),
+        ("dendritic", 3, True),
+        ("almost_linear", 4, False),
+    ],
+)
+def test_models_at_once_are_each_alone(variant, n_latent, linear, mode):
+    layout = layout_of(variant, n_latent, linear, n_inputs=2)
+    problems = [problem(layout, 20, seed=seed) for seed in range(3)]
+    want, gradients = [], []
+    for k, (theta, x, u, at) in enumerate(problems):
+        problems[k] = (theta, x, u, (k + 1) / 4 * at)
+        want.append(forced_loss(layout, *problems[k], mode, skip=2))
+        gradients += torch.autograd.grad((k + 1) * want[-1], theta)
+    theta, *rest = (torch.stack(each).detach() for each in zip(*problems, strict=True))
+    theta.requires_grad_()
+    got = forced_loss(layout, theta, *rest, mode, skip=2)
+    torch.testing.assert_close(got, torch.stack(want), rtol=1e-12, atol=0)
+    (got,) = torch.autograd.grad((torch.arange(1, 4) * got).sum(), theta)
+    torch.testing.assert_close(got, torch.stack(gradients), rtol=1e-9, atol=1e-11)

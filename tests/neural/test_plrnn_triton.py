@@ -20,20 +20,19 @@ torch.manual_seed(0)
 real = torch.float64
 for clipped in (False, True):
     for M, N, L in ((3, 3, 20), (5, 2, 7)):
-        X = torch.randn(3, 13, N, dtype=real)
-        X[0, 4, 0] = X[1, 5] = torch.nan
-        Y0, V = torch.randn(3, M, dtype=real), torch.randn(3, 12, M, dtype=real)
-        rest = [X, torch.rand(13, dtype=real)] + [
-            0.4 * torch.randn(*shape, dtype=real)
-            for shape in ((M, M), (M, L), (L, M), (L,), (N, M), (M, N))
-        ]
-        there = kernels.forward_loop(Y0, V, *rest, clipped)
-        here = module.forward_loop(Y0, V, *rest, clipped)
+        X = torch.randn(2, 3, 13, N, dtype=real)
+        X[0, 0, 4, 0] = X[1, 1, 5] = torch.nan
+        Y0, V = torch.randn(2, 3, M, dtype=real), torch.randn(2, 3, 12, M, dtype=real)
+        shapes = (M, M), (M, L), (L, M), (L,), (N, M), (M, N)
+        drawn = (0.4 * torch.randn(2, *shape, dtype=real) for shape in shapes)
+        rest = X, torch.rand(2, 13, dtype=real), module.Weights(*drawn, clipped)
+        there = kernels.forward_loop(Y0, V, *rest)
+        here = module.forward_loop(Y0, V, *rest)
         for a, b in zip(there, here):
             torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
         Y, wrong = here
-        there = kernels.backward_loop(Y, 2 * wrong, *rest, clipped)
-        here = module.backward_loop(Y, 2 * wrong, *rest, clipped)
+        there = kernels.backward_loop(Y, 2 * wrong, *rest)
+        here = module.backward_loop(Y, 2 * wrong, *rest)
         for a, b in zip(there, here):
             torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
 print("equal")

@@ -35,7 +35,7 @@ from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Pieces
 
 if TYPE_CHECKING:
-    from skdyn.neural._training import Recipe, Trained
+    from skdyn.neural._training import Job, Recipe, Trained
 
 __all__ = ["NetMixin", "NeuralForecaster", "in_order"]
 
@@ -133,6 +133,14 @@ class NetMixin:
         from skdyn.neural._training import Recipe
 
         est: Any = self
+        for each in est.callbacks or ():
+            # As skorch takes them, with a name or without, or a function.
+            named = isinstance(each, tuple) and len(each) == 2
+            if not (named or callable(each) or hasattr(each, "on_epoch_end")):
+                raise ValueError(
+                    f"callbacks needs callables (epoch, record) or callbacks of "
+                    f"skorch, got {each!r}."
+                )
         epochs = est.max_epochs
         if epochs == "auto":
             scaled = math.ceil(most_epochs * min(1.0, n_rows / _MANY_ROWS))
@@ -165,32 +173,42 @@ class NetMixin:
         on_check: Callable[[Any, dict[str, Any]], None] | None = None,
     ) -> Trained:
         """Train, and set ``net_`` and what is declared beside it."""
-        from skdyn.neural._training import train
+        from skdyn.neural._training import train_one_by_one
 
-        warm, before, seeds = None, [], self._seeds()
-        done = 0
+        job = self._job(build, draw, recipe, error=error, on_check=on_check)
+        return self._take(job, train_one_by_one(job))
+
+    def _job(
+        self, build: Callable[[int], Any], draw: Any, recipe: Recipe, **more: Any
+    ) -> Job:
+        """What `train` is called with: the seeds, and the weights to go on from."""
+        from skdyn.neural._training import Job
+
+        seeds, warm = self._seeds(), None
         if self._goes_on:
-            warm, before = self.net_.module_.state_dict(), self.history_
-            done = before[-1]["epoch"] if before else 0
+            warm = self.net_.module_.state_dict()
             # Not the batches of the first fit again.
-            seeds = [(seeds[0] + done) % np.iinfo(np.int32).max]
-        trained = train(
-            build,
-            draw,
-            recipe,
-            seeds=seeds,
-            error=error,
-            on_check=on_check,
-            warm=warm,
-        )
+            seeds = [(seeds[0] + self._epochs_done) % np.iinfo(np.int32).max]
+        return Job(build, draw, recipe, seeds, warm=warm, **more)
+
+    def _take(self, job: Job, trained: Trained) -> Trained:
+        """Keep what was trained: ``net_`` and what is declared beside it."""
+        done = self._epochs_done
+        before = self.history_ if done else []
         self.net_ = trained.net
-        self.device_ = recipe.device
+        self.device_ = job.recipe.device
         self.history_ = before + [
             {**record, "epoch": done + record["epoch"]} for record in trained.history
         ]
         self.n_epochs_ = len(self.history_)
         self.restarts_ = trained.restarts
         return trained
+
+    @property
+    def _epochs_done(self) -> int:
+        """Epochs of the fit that this one goes on from."""
+        before = self.history_ if self._goes_on else []
+        return before[-1]["epoch"] if before else 0
 
 
 class NeuralForecaster(NetMixin, ForecasterMixin, BaseEstimator):

@@ -27,7 +27,7 @@ from its autograd function, and `train_epoch` when nothing but numbers is needed
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -35,10 +35,13 @@ from numba import njit
 __all__ = [
     "KINDS",
     "OPTIMISERS",
+    "Net",
     "epoch",
+    "flat_loss",
     "free_run",
     "loss_and_gradient",
     "padded",
+    "whole",
 ]
 
 KINDS = {"shallow": 0, "clipped": 1, "dendritic": 2, "almost_linear": 3}
@@ -64,6 +67,52 @@ def _compiled(function: Any) -> Any:
         return njit(**options)(function)
 
 
+class Net(NamedTuple):
+    """The arrays of the recursion, or what they are changed by.
+
+    Attributes
+    ----------
+    A : array (M, M)
+        Of a diagonal one only the first row is used.
+    W1, W2 : arrays (M, L), (M, L)
+        W2 transposed, both padded.
+    h1, h2, C, E, B, P : arrays (M,), (L,), (M, K), (M, N), (N, M), (M, N)
+        B and P are used only where the observation is linear.
+    """
+
+    A: np.ndarray
+    W1: np.ndarray
+    W2: np.ndarray
+    h1: np.ndarray
+    h2: np.ndarray
+    C: np.ndarray
+    E: np.ndarray
+    B: np.ndarray
+    P: np.ndarray
+
+
+def whole(*arrays: np.ndarray) -> Net:
+    """Arrays in the forms that the loops take: rows of hinges padded, all contiguous.
+
+    Parameters
+    ----------
+    *arrays : ndarrays
+        A of shape (M,) or (M, M), W1 (M, L), W2 (L, M), h1, h2, C, E, B, P.
+    """
+    A, W1, W2, h1, h2, *rest = arrays
+    M, L = W1.shape
+
+    def pad(matrix: np.ndarray) -> np.ndarray:
+        wide = np.zeros((*matrix.shape[:-1], padded(L)), W1.dtype)
+        wide[..., :L] = matrix
+        return wide
+
+    square = np.zeros((M, M), W1.dtype)
+    square[slice(None) if A.ndim == 2 else 0] = A
+    given = (square, pad(W1), pad(W2.T), h1, pad(h2), *rest)
+    return Net(*(np.ascontiguousarray(each) for each in given))
+
+
 @_compiled
 def loss_and_gradient(
     X: np.ndarray,
@@ -73,24 +122,8 @@ def loss_and_gradient(
     full: bool,
     clipped: bool,
     linear: bool,
-    A: np.ndarray,
-    W1: np.ndarray,
-    W2: np.ndarray,
-    h1: np.ndarray,
-    h2: np.ndarray,
-    C: np.ndarray,
-    E: np.ndarray,
-    B: np.ndarray,
-    P: np.ndarray,
-    gA: np.ndarray,
-    gW1: np.ndarray,
-    gW2: np.ndarray,
-    gh1: np.ndarray,
-    gh2: np.ndarray,
-    gC: np.ndarray,
-    gE: np.ndarray,
-    gB: np.ndarray,
-    gP: np.ndarray,
+    net: Net,
+    grad: Net,
 ) -> float:
     """Mean squared error over a batch of windows, and its gradient.
 
@@ -106,19 +139,17 @@ def loss_and_gradient(
         Steps at the start of windows whose errors force, but are not counted.
     full, clipped, linear : bool
         Whether A is a matrix, whether phi is clipped, whether B is not [I 0].
-    A : array (M, M); of a diagonal one only the first row is used
-    W1, W2 : arrays (M, L), (M, L)
-        W2 transposed, both padded.
-    h1, h2, C, E, B, P : arrays (M,), (L,), (M, K), (M, N), (N, M), (M, N)
-        B and P are used only where `linear`.
-    gA, ... : arrays of the same shapes
-        Are overwritten by the gradient.
+    net : Net
+    grad : Net
+        Is overwritten by the gradient.
 
     Returns
     -------
     float
     """
     batch, n_rows, N = X.shape
+    A, W1, W2, h1, h2, C, E, B, P = net
+    gA, gW1, gW2, gh1, gh2, gC, gE, gB, gP = grad
     M, L = W1.shape
     K = U.shape[2]
     T = n_rows - 1
@@ -361,20 +392,10 @@ def _through_inverse(
 
 @_compiled
 def _unpack(
-    theta: np.ndarray,
-    at: np.ndarray,
-    kind: int,
-    linear: bool,
-    A: np.ndarray,
-    W1: np.ndarray,
-    W2: np.ndarray,
-    h1: np.ndarray,
-    h2: np.ndarray,
-    C: np.ndarray,
-    E: np.ndarray,
-    B: np.ndarray,
+    theta: np.ndarray, at: np.ndarray, kind: int, linear: bool, net: Net
 ) -> None:
     """Arrays of the recursion from the flat parameters; see `_plrnn_cell.Layout`."""
+    A, W1, W2, h1, h2, C, E, B, _ = net
     M, K = C.shape
     N = E.shape[1]
     n_hinges = at[9]
@@ -434,20 +455,13 @@ def _pack(
     at: np.ndarray,
     kind: int,
     linear: bool,
-    gA: np.ndarray,
-    gW1: np.ndarray,
-    gW2: np.ndarray,
-    gh1: np.ndarray,
-    gh2: np.ndarray,
-    gC: np.ndarray,
-    gE: np.ndarray,
-    gB: np.ndarray,
-    gP: np.ndarray,
+    change: Net,
     P: np.ndarray,
     B: np.ndarray,
     S: np.ndarray,
 ) -> None:
     """Gradient by the flat parameters from that by the arrays: `_unpack` transposed."""
+    gA, gW1, gW2, gh1, gh2, gC, gE, gB, gP = change
     M, K = gC.shape
     N = gE.shape[1]
     n_hinges = at[9]
@@ -586,6 +600,75 @@ def _optimise(
 
 
 @_compiled
+def _zeros(M: int, L: int, K: int, N: int, dtype: Any) -> Net:
+    """Arrays for a network of these sizes."""
+    return Net(
+        np.zeros((M, M), dtype),
+        np.zeros((M, L), dtype),
+        np.zeros((M, L), dtype),
+        np.zeros(M, dtype),
+        np.zeros(L, dtype),
+        np.zeros((M, K), dtype),
+        np.zeros((M, N), dtype),
+        np.zeros((N, M), dtype),
+        np.zeros((M, N), dtype),
+    )
+
+
+@_compiled
+def _flat_gradient(
+    X: np.ndarray,
+    U: np.ndarray,
+    forcing: np.ndarray,
+    skip: int,
+    theta: np.ndarray,
+    at: np.ndarray,
+    kind: int,
+    linear: bool,
+    net: Net,
+    change: Net,
+    grad: np.ndarray,
+) -> float:
+    """Write the gradient by the flat parameters; the loss. The nets are room for it."""
+    N = X.shape[2]
+    S = np.zeros((N, N), theta.dtype)
+    _unpack(theta, at, kind, linear, net)
+    if linear:
+        _right_inverse(net.B, S, net.P)
+    loss = loss_and_gradient(
+        X, U, forcing, skip, kind == 3, kind == 1, linear, net, change
+    )
+    _pack(grad, theta, at, kind, linear, change, net.P, net.B, S)
+    return loss
+
+
+@_compiled
+def flat_loss(
+    X: np.ndarray,
+    U: np.ndarray,
+    forcing: np.ndarray,
+    skip: int,
+    theta: np.ndarray,
+    at: np.ndarray,
+    n_latent: int,
+    kind: int,
+    linear: bool,
+    grad: np.ndarray,
+) -> float:
+    """Mean squared error of one batch; `grad` is overwritten by its gradient.
+
+    The arguments are those of `epoch`, with `X` and `U` of one batch.
+    """
+    K, N = U.shape[2], X.shape[2]
+    L = max(-(-at[9] // 16), 1) * 16
+    net = _zeros(n_latent, L, K, N, theta.dtype)
+    change = _zeros(n_latent, L, K, N, theta.dtype)
+    return _flat_gradient(
+        X, U, forcing, skip, theta, at, kind, linear, net, change, grad
+    )
+
+
+@_compiled
 def epoch(
     X: np.ndarray,
     U: np.ndarray,
@@ -635,68 +718,12 @@ def epoch(
     M, K, n_hinges = n_latent, U.shape[3], at[9]
     L = max(-(-n_hinges // 16), 1) * 16
     dtype = theta.dtype
-    full = kind == 3
-    A, gA = np.zeros((M, M), dtype), np.zeros((M, M), dtype)
-    W1, gW1 = np.zeros((M, L), dtype), np.zeros((M, L), dtype)
-    W2, gW2 = np.zeros((M, L), dtype), np.zeros((M, L), dtype)
-    h1, gh1 = np.zeros(M, dtype), np.zeros(M, dtype)
-    h2, gh2 = np.zeros(L, dtype), np.zeros(L, dtype)
-    C, gC = np.zeros((M, K), dtype), np.zeros((M, K), dtype)
-    E, gE = np.zeros((M, N), dtype), np.zeros((M, N), dtype)
-    B, gB = np.zeros((N, M), dtype), np.zeros((N, M), dtype)
-    P, gP = np.zeros((M, N), dtype), np.zeros((M, N), dtype)
-    S = np.zeros((N, N), dtype)
+    net, change = _zeros(M, L, K, N, dtype), _zeros(M, L, K, N, dtype)
     grad = np.zeros(len(theta), dtype)
     total = 0.0
     for i in range(n_batches):
-        _unpack(theta, at, kind, linear, A, W1, W2, h1, h2, C, E, B)
-        if linear:
-            _right_inverse(B, S, P)
-        loss = loss_and_gradient(
-            X[i],
-            U[i],
-            forcing,
-            skip,
-            full,
-            kind == 1,
-            linear,
-            A,
-            W1,
-            W2,
-            h1,
-            h2,
-            C,
-            E,
-            B,
-            P,
-            gA,
-            gW1,
-            gW2,
-            gh1,
-            gh2,
-            gC,
-            gE,
-            gB,
-            gP,
-        )
-        _pack(
-            grad,
-            theta,
-            at,
-            kind,
-            linear,
-            gA,
-            gW1,
-            gW2,
-            gh1,
-            gh2,
-            gC,
-            gE,
-            gB,
-            gP,
-            P,
-            B,
-            S,
+        loss = _flat_gradient(
+            X[i], U[i], forcing, skip, theta, at, kind, linear, net, change, grad
         )
         total += loss + _add_penalty(grad, theta, at, kind, towards)
         norm = 0.0
@@ -715,18 +742,14 @@ def free_run(
     n_steps: int,
     U: np.ndarray,
     full: bool,
-    A: np.ndarray,
-    W1: np.ndarray,
-    W2: np.ndarray,
-    h1: np.ndarray,
-    h2: np.ndarray,
     clipped: bool,
-    C: np.ndarray,
+    net: Net,
 ) -> np.ndarray:
     """States (batch, n_steps, M) after `state` (batch, M), without forcing.
 
     The arrays are those of `loss_and_gradient`; U is (batch, n_steps, K).
     """
+    A, W1, W2, h1, h2, C, _, _, _ = net
     batch, M = state.shape
     L, K = W1.shape[1], U.shape[2]
     kind = W1.dtype

@@ -5,7 +5,8 @@ one operation. Its backward is the adjoint recursion of `_plrnn_kernels`, writte
 instead of a tape of some ten operations for each step. Where it runs is chosen by
 itself:
 
-* on a CPU with numba, the compiled loop gives loss and gradient in one pass;
+* on a CPU with numba, the compiled loop gives loss and gradient in one pass
+  (`CompiledLoss`);
 * elsewhere, a loop over time of batched tensor operations, of which the adjoint loop
   needs only those that depend on each other: all gradients by parameters are one
   product at the end;
@@ -16,14 +17,18 @@ itself:
 The gradient is exact in all of them, the one through the right inverse of a trained
 observation included.
 
-All parameters lie in one vector, so that `train_epoch` can hand the whole of an epoch
-to the compiled optimiser, which changes them in place.
+All arrays have a first axis of models, of which there is mostly one: restarts and grid
+points of one shape train together (`skdyn.neural._together`), so that a GPU, which one
+small network leaves idle, has all of their sequences at once.
+
+All parameters of a model lie in one vector, so that `train_epoch` can hand the whole of
+an epoch to the compiled optimiser, which changes them in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,7 +41,15 @@ try:
 except ImportError:  # numba is not installed: PyTorch does all
     kernels = None  # type: ignore[assignment]
 
-__all__ = ["CompleteStarts", "ForcedLoss", "PLRNNModule", "cell_of", "forced_loss"]
+__all__ = [
+    "CompiledLoss",
+    "CompleteStarts",
+    "ForcedLoss",
+    "PLRNNModule",
+    "Weights",
+    "cell_of",
+    "forced_loss",
+]
 
 # Steps from which on a GPU solves windows in parallel in time: below, a step of the
 # loop costs less than its share of the scans.
@@ -102,6 +115,7 @@ class PLRNNModule(torch.nn.Module):
             float(gradient_clip),
         )
         self._fused, self._skip = bool(fused), int(skip)
+        self._pulls = bool(np.any(pull))
         self._moments: tuple[np.ndarray, np.ndarray] | None = None
         self._steps = 0
 
@@ -131,28 +145,44 @@ class PLRNNModule(torch.nn.Module):
 
     def loss(self, batch: Any, progress: float) -> torch.Tensor:
         """Mean squared error of windows (x, u, ...), and the penalties."""
-        x, u = batch[0], batch[1]
         if self._at is None:
             self.before_epoch(0, progress)
-        x = x.to(self.theta.dtype)
-        if u is None:
-            u = x.new_zeros((*x.shape[:2], 0))
-        at = torch.as_tensor(self._at, dtype=x.dtype, device=x.device)
-        loss = forced_loss(self.layout, self.theta, x, u, at, skip=self._skip)
-        return loss + self._penalty()
+        return self.losses(
+            [self], [each if each is None else each[None] for each in batch]
+        )[0]
 
-    def _penalty(self) -> torch.Tensor:
-        p = self.layout.split(self.theta)
-        if p["A"].ndim == 1:
-            away = (p["A"] - 1) ** 2
-        else:
-            M, first = self.layout.n_latent, self.layout.n_latent - self.layout.n_hinges
-            eye = torch.eye(M, dtype=self.theta.dtype, device=self.theta.device)
-            free = eye.clone()
-            free[:, :first] = 1
-            away = (free * (p["A"] - eye) ** 2).sum(1)
-        away = away + (p["W1"] ** 2).sum(1) + p["h1"] ** 2
-        return (self.towards * away).sum()
+    @staticmethod
+    def losses(modules: Sequence[PLRNNModule], batch: Any) -> torch.Tensor:
+        """Losses of models of one shape, each on windows of its own, all at once.
+
+        Parameters
+        ----------
+        modules : sequence of PLRNNModule
+            Of equal `peers`.
+        batch : tuple of tensors of shape (n_models, batch, T + 1, columns), or None
+            Rows and inputs.
+
+        Returns
+        -------
+        tensor of shape (n_models,)
+        """
+        first = modules[0]
+        x, u = batch[0].to(first.theta.dtype), batch[1]
+        if u is None:
+            u = x.new_zeros((*x.shape[:3], 0))
+        strength = np.stack([np.asarray(each._at) for each in modules])
+        at = torch.as_tensor(strength, dtype=x.dtype, device=x.device)
+        theta = torch.stack([each.theta for each in modules])
+        loss = forced_loss(first.layout, theta, x, u, at, skip=first._skip)
+        if not any(each._pulls for each in modules):
+            return loss
+        towards = torch.stack([each.towards for each in modules])
+        return loss + _each(first.layout, _penalty)(theta, towards)
+
+    @property
+    def peers(self) -> tuple[Any, ...]:
+        """What models have in common that train together."""
+        return self.layout, self._skip, self.theta.dtype
 
     def train_epoch(self, batches: Any, lr: float, progress: float) -> Any:
         """An epoch in one compiled call, on a CPU with numba."""
@@ -238,6 +268,30 @@ class CompleteStarts(WindowDraws):
         return x, inputs.numpy()[at].astype(np.float64)
 
 
+class Weights(NamedTuple):
+    """What the recursion needs of networks of one shape.
+
+    Attributes
+    ----------
+    A : tensor of shape (n_models, M, M)
+    W1 : tensor of shape (n_models, M, L)
+    W2 : tensor of shape (n_models, L, M)
+    h2 : tensor of shape (n_models, L)
+    B : tensor of shape (n_models, N, M)
+    P : tensor of shape (n_models, M, N)
+    clipped : bool
+        Whether phi(W2 y + h2) is relu(W2 y + h2) - relu(W2 y).
+    """
+
+    A: torch.Tensor
+    W1: torch.Tensor
+    W2: torch.Tensor
+    h2: torch.Tensor
+    B: torch.Tensor
+    P: torch.Tensor
+    clipped: bool
+
+
 def forced_loss(
     layout: Layout,
     theta: torch.Tensor,
@@ -253,27 +307,31 @@ def forced_loss(
     ----------
     layout : Layout
         What `theta` means.
-    theta : tensor of shape (n_parameters,)
-    x : tensor of shape (batch, T + 1, N)
+    theta : tensor of shape (n_parameters,) or (n_models, n_parameters)
+        Of one network or more; of one, all tensors lack the first axis.
+    x : tensor of shape (n_models, batch, T + 1, N)
         Windows; NaN is missing, but not in first rows.
-    u : tensor of shape (batch, T + 1, K)
-    at : tensor of shape (T + 1,)
+    u : tensor of shape (n_models, batch, T + 1, K)
+    at : tensor of shape (n_models, T + 1)
         Forcing.
-    mode : {"auto", "kernel", "loop", "parallel"}
+    mode : {"auto", "kernel", "loop", "parallel", "triton"}
         Where it runs; see the module.
     skip : int
         Steps at the start of windows whose errors force, but are not counted.
+
+    Returns
+    -------
+    tensor of shape () or (n_models,)
     """
-    return ForcedLoss.apply(
-        *arrays(layout, theta),
-        x,
-        u,
-        at,
-        layout.variant == "clipped",
-        layout.linear,
-        mode,
-        skip,
-    )
+    if theta.ndim == 1:
+        one = forced_loss(layout, theta[None], x[None], u[None], at[None], mode, skip)
+        return one[0]
+    if mode == "auto":
+        mode = _mode(x)
+    if mode == "kernel":
+        return CompiledLoss.apply(theta, x, u, at, layout, skip)
+    each = _each(layout, arrays)(theta)
+    return ForcedLoss.apply(*each, x, u, at, layout.variant == "clipped", mode, skip)
 
 
 def arrays(layout: Layout, theta: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -298,57 +356,105 @@ def arrays(layout: Layout, theta: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return A, W1, W2, p["h1"], h2, p["C"], E, B, P
 
 
-class ForcedLoss(torch.autograd.Function):
-    """The loss of a batch as one operation, its backward by hand."""
+def _penalty(
+    layout: Layout, theta: torch.Tensor, towards: torch.Tensor
+) -> torch.Tensor:
+    """Sum over units of `towards` times their distance from the identity."""
+    p = layout.split(theta)
+    if p["A"].ndim == 1:
+        away = (p["A"] - 1) ** 2
+    else:
+        M, first = layout.n_latent, layout.n_latent - layout.n_hinges
+        eye = torch.eye(M, dtype=theta.dtype, device=theta.device)
+        free = eye.clone()
+        free[:, :first] = 1
+        away = (free * (p["A"] - eye) ** 2).sum(1)
+    away = away + (p["W1"] ** 2).sum(1) + p["h1"] ** 2
+    return (towards * away).sum()
+
+
+def _each(layout: Layout, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of one model's flat parameters, for all of them at once."""
+
+    def of_all(*given: torch.Tensor) -> Any:
+        if len(given[0]) > 1:
+            return torch.vmap(lambda *one: function(layout, *one))(*given)
+        # The same without what vmap costs.
+        found = function(layout, *(each[0] for each in given))
+        alone = isinstance(found, torch.Tensor)
+        return found[None] if alone else tuple(each[None] for each in found)
+
+    return of_all
+
+
+class CompiledLoss(torch.autograd.Function):
+    """The losses of batches and their gradients by the compiled loop, at once."""
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
-        """The loss; a gradient comes along where the compiled loop gives both."""
-        tensors, (x, u, at), (clipped, linear, mode, skip) = (
+        """The losses of models (n_models, n_parameters)."""
+        *tensors, layout, skip = inputs
+        flat, *windows = (
+            np.ascontiguousarray(each.detach().numpy()) for each in tensors
+        )
+        grads, losses = np.empty_like(flat), np.empty(len(flat), flat.dtype)
+        kind = kernels.KINDS[layout.variant]
+        for k, (theta, x, u, at) in enumerate(zip(flat, *windows, strict=True)):
+            losses[k] = kernels.flat_loss(
+                *(x, u, at, skip, theta, layout.starts),
+                *(layout.n_latent, kind, layout.linear, grads[k]),
+            )
+        ctx.grads = torch.from_numpy(grads)
+        return torch.from_numpy(losses)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
+        """The gradients by the flat parameters."""
+        (factor,) = upstream
+        return (factor[:, None] * ctx.grads, *[None] * 5)
+
+
+class ForcedLoss(torch.autograd.Function):
+    """The losses of batches as one operation, its backward by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
+        """The losses, from the nine arrays."""
+        tensors, (x, u, at), (clipped, mode, skip) = (
             inputs[:9],
             inputs[9:12],
             inputs[12:],
         )
-        if mode == "auto":
-            mode = _mode(x)
-        ctx.known = None
         with torch.no_grad():
-            if mode == "kernel":
-                loss, ctx.known = _by_kernel(tensors, x, u, at, skip, clipped, linear)
-                return loss
             A, W1, W2, h1, h2, C, E, B, P = tensors
-            ctx.is_diagonal = A.ndim == 1
-            A = torch.diag(A) if ctx.is_diagonal else A
-            forward, _ = _loops(mode)
-            n_steps = x.shape[1] - 1
-            Y, wrong = forward(
-                x[:, 0] @ E.T,
-                h1 + u[:, :n_steps] @ C.T,
-                x,
-                at,
-                *(A, W1, W2, h2, B, P),
-                clipped,
-            )
-            count = (~torch.isnan(x[:, skip + 1 :])).sum().clamp(min=1).to(x.dtype)
-            ctx.save_for_backward(A, W1, W2, h2, B, P, x, u, at, Y, wrong, count)
+            ctx.is_diagonal = A.ndim == 2
+            A = torch.diag_embed(A) if ctx.is_diagonal else A
+            net = Weights(A, W1, W2, h2, B, P, clipped)
+            n_steps = x.shape[2] - 1
+            drive = h1[:, None, None] + _times(u[:, :, :n_steps], C.mT)
+            Y, wrong = _loops(mode)[0](_times(x[:, :, 0], E.mT), drive, x, at, net)
+            seen = ~torch.isnan(x[:, :, skip + 1 :])
+            count = seen.sum((1, 2, 3)).clamp(min=1).to(x.dtype)
+            ctx.save_for_backward(*net[:-1], x, u, at, Y, wrong, count)
             ctx.clipped, ctx.mode, ctx.skip = clipped, mode, skip
-            return (wrong[:, skip + 1 :] ** 2).sum() / count
+            return (wrong[:, :, skip + 1 :] ** 2).sum((1, 2, 3)) / count
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> Any:
-        """The gradient by the nine arrays."""
+        """The gradients by the nine arrays."""
         (factor,) = upstream
-        grads = ctx.known
-        if grads is None:
-            grads = _gradient(ctx, *ctx.saved_tensors)
-        return (*(factor * each for each in grads), *[None] * 7)
+        saved = ctx.saved_tensors
+        net = Weights._make((*saved[:6], ctx.clipped))
+        grads = _gradient(ctx, net, *saved[6:])
+        scaled = (factor.reshape(-1, *[1] * (each.ndim - 1)) * each for each in grads)
+        return (*scaled, *[None] * 6)
 
 
 def _mode(x: torch.Tensor) -> str:
     """Where the recursion runs best."""
     if x.device.type == "cpu":
         return "loop" if kernels is None else "kernel"
-    if x.shape[1] > _LONG:
+    if x.shape[2] > _LONG:
         return "parallel"
     return "loop" if _triton() is None else "triton"
 
@@ -374,57 +480,6 @@ def _loops(mode: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return forward_loop, backward_loop
 
 
-def _by_kernel(
-    tensors: tuple[torch.Tensor, ...],
-    x: torch.Tensor,
-    u: torch.Tensor,
-    at: torch.Tensor,
-    skip: int,
-    clipped: bool,
-    linear: bool,
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Loss and gradient by the compiled loop."""
-    A, W1, W2, h1, h2, C, E, B, P = (each.detach().numpy() for each in tensors)
-    dtype, (M, L), full = W1.dtype, W1.shape, A.ndim == 2
-    width = kernels.padded(L)
-
-    def pad(matrix: np.ndarray) -> np.ndarray:
-        wide = np.zeros((*matrix.shape[:-1], width), dtype)
-        wide[..., :L] = matrix
-        return wide
-
-    square = np.zeros((M, M), dtype)
-    square[slice(None) if full else 0] = A
-    given = [square, pad(W1), pad(W2.T), h1, pad(h2), C, E, B, P]
-    given = [np.ascontiguousarray(each) for each in given]
-    grads = [np.zeros_like(each) for each in given]
-    loss = kernels.loss_and_gradient(
-        np.ascontiguousarray(x.numpy()),
-        np.ascontiguousarray(u.numpy()),
-        np.ascontiguousarray(at.numpy()),
-        skip,
-        full,
-        clipped,
-        linear,
-        *given,
-        *grads,
-    )
-    gA, gW1, gW2, gh1, gh2, gC, gE, gB, gP = grads
-    answer = [
-        gA if full else gA[0],
-        gW1[:, :L],
-        gW2[:, :L].T,
-        gh1,
-        gh2[:L],
-        gC,
-        gE,
-        gB,
-        gP,
-    ]
-    back = [torch.from_numpy(np.ascontiguousarray(each)) for each in answer]
-    return x.new_tensor(loss), back
-
-
 def hinges(q: torch.Tensor, h2: torch.Tensor, clipped: bool) -> torch.Tensor:
     """Give phi of the pre-activations q without their offset."""
     phi = torch.relu(q + h2)
@@ -437,52 +492,50 @@ def slopes(q: torch.Tensor, h2: torch.Tensor, clipped: bool) -> torch.Tensor:
     return slope - (q > 0).to(q.dtype) if clipped else slope
 
 
+def _times(rows: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """Products of rows (n_models, ..., i) with the matrix (i, j) of each model."""
+    if len(matrices) == 1:
+        return rows @ matrices[0]
+    return (rows.flatten(1, -2) @ matrices).unflatten(1, rows.shape[1:-1])
+
+
 def forward_loop(
-    Y0: torch.Tensor,
-    V: torch.Tensor,
-    X: torch.Tensor,
-    a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    Y0: torch.Tensor, V: torch.Tensor, X: torch.Tensor, a: torch.Tensor, net: Weights
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """States and errors of forced sequences, step by step.
 
     Parameters
     ----------
-    Y0 : tensor (batch, M)
+    Y0 : tensor (n_models, batch, M)
         First states.
-    V : tensor (batch, T, M)
+    V : tensor (n_models, batch, T, M)
         h1 + C u.
-    X : tensor (batch, T + 1, N)
+    X : tensor (n_models, batch, T + 1, N)
         Rows; NaN is missing.
-    a : tensor (T + 1,)
+    a : tensor (n_models, T + 1)
         Forcing; the first is not used.
-    A, W1, W2, h2, B, P : tensors (M, M), (M, L), (L, M), (L,), (N, M), (M, N)
-    clipped : bool
+    net : Weights
 
     Returns
     -------
-    Y : tensor (batch, T + 1, M)
-    wrong : tensor (batch, T + 1, N)
+    Y : tensor (n_models, batch, T + 1, M)
+    wrong : tensor (n_models, batch, T + 1, N)
         e, with zeros in the first row.
     """
     zero = X.new_zeros(())
-    y, states, errors = Y0, [Y0], [torch.zeros_like(X[:, 0])]
-    At, W1t, W2t, Bt, Pt = A.T, W1.T, W2.T, B.T, P.T
-    for t in range(X.shape[1] - 1):
-        z = torch.addmm(V[:, t], y, At)
-        z = torch.addmm(z, hinges(y @ W2t, h2, clipped), W1t)
-        e = X[:, t + 1] - z @ Bt
+    y, states, errors = Y0, [Y0], [torch.zeros_like(X[:, :, 0])]
+    A, W1, W2, h2, B, P, clipped = net
+    At, W1t, W2t, Bt, Pt, h2 = A.mT, W1.mT, W2.mT, B.mT, P.mT, h2[:, None]
+    a = a[:, :, None, None]
+    for t in range(X.shape[2] - 1):
+        z = torch.baddbmm(V[:, :, t], y, At)
+        z = torch.baddbmm(z, hinges(y @ W2t, h2, clipped), W1t)
+        e = X[:, :, t + 1] - z @ Bt
         e = torch.where(torch.isnan(e), zero, e)
-        y = torch.addmm(z, a[t + 1] * e, Pt)
+        y = torch.baddbmm(z, a[:, t + 1] * e, Pt)
         states.append(y)
         errors.append(e)
-    return torch.stack(states, 1), torch.stack(errors, 1)
+    return torch.stack(states, 2), torch.stack(errors, 2)
 
 
 def backward_loop(
@@ -490,53 +543,42 @@ def backward_loop(
     dwrong: torch.Tensor,
     X: torch.Tensor,
     a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    net: Weights,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sensitivities of a loss to the states of forced sequences, step by step.
 
     Parameters
     ----------
-    Y : tensor (batch, T + 1, M)
-    dwrong : tensor (batch, T + 1, N)
+    Y : tensor (n_models, batch, T + 1, M)
+    dwrong : tensor (n_models, batch, T + 1, N)
         dL/de, 0 where missing.
-    X, a, A, W1, W2, h2, B, P, clipped
+    X, a, net
         See `forward_loop`.
 
     Returns
     -------
-    m : tensor (batch, T, M)
+    m : tensor (n_models, batch, T, M)
         dL/dz[t+1].
-    g : tensor (batch, T + 1, M)
+    g : tensor (n_models, batch, T + 1, M)
         dL/dy[t]; that of the last state is 0.
     """
-    slope = slopes(Y[:, :-1] @ W2.T, h2, clipped)
-    seen = (~torch.isnan(X)).to(Y.dtype)
-    weight = a[None, :, None] * seen
-    g = torch.zeros_like(Y[:, 0])
+    A, W1, W2, h2, B, P, clipped = net
+    slope = slopes(_times(Y[:, :, :-1], W2.mT), h2[:, None, None], clipped)
+    weight = a[:, None, :, None] * (~torch.isnan(X)).to(Y.dtype)
+    g = torch.zeros_like(Y[:, :, 0])
     ms, gs = [], [g]
-    for t in range(Y.shape[1] - 2, -1, -1):
-        back = torch.addcmul(dwrong[:, t + 1], weight[:, t + 1], g @ P)
-        m = torch.addmm(g, back, B, alpha=-1)
-        g = torch.addmm(m @ A, slope[:, t] * (m @ W1), W2)
+    for t in range(Y.shape[2] - 2, -1, -1):
+        back = torch.addcmul(dwrong[:, :, t + 1], weight[:, :, t + 1], g @ P)
+        m = torch.baddbmm(g, back, B, alpha=-1)
+        g = torch.baddbmm(m @ A, slope[:, :, t] * (m @ W1), W2)
         ms.append(m)
         gs.append(g)
-    return torch.stack(ms[::-1], 1), torch.stack(gs[::-1], 1)
+    return torch.stack(ms[::-1], 2), torch.stack(gs[::-1], 2)
 
 
 def _gradient(
     ctx: Any,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
+    net: Weights,
     x: torch.Tensor,
     u: torch.Tensor,
     at: torch.Tensor,
@@ -545,30 +587,31 @@ def _gradient(
     count: torch.Tensor,
 ) -> list[torch.Tensor]:
     """The adjoint recursion, and one product over all steps for each array."""
-    _, backward = _loops(ctx.mode)
-    dwrong = (2.0 / count) * wrong
-    dwrong[:, : ctx.skip + 1] = 0
-    m, g = backward(Y, dwrong, x, at, A, W1, W2, h2, B, P, ctx.clipped)
-    y = Y[:, :-1]
-    q = y @ W2.T
-    r = m @ W1
+    dwrong = (2.0 / count)[:, None, None, None] * wrong
+    dwrong[:, :, : ctx.skip + 1] = 0
+    m, g = _loops(ctx.mode)[1](Y, dwrong, x, at, net)
+    y = Y[:, :, :-1]
+    h2 = net.h2[:, None, None]
+    q = _times(y, net.W2.mT)
+    r = _times(m, net.W1)
 
     def over(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return a.flatten(0, -2).T @ b.flatten(0, -2)
+        return a.flatten(1, -2).mT @ b.flatten(1, -2)
 
-    seen = (~torch.isnan(x[:, 1:])).to(x.dtype)
-    forced = at[1:, None] * g[:, 1:]
-    back = seen * (forced @ P) + dwrong[:, 1:]
+    seen = (~torch.isnan(x[:, :, 1:])).to(x.dtype)
+    strength = at[:, None, 1:, None]
+    forced = strength * g[:, :, 1:]
+    back = seen * _times(forced, net.P) + dwrong[:, :, 1:]
     # e = x - B z, and the state is z + a P e.
-    z = Y[:, 1:] - at[1:, None] * (wrong[:, 1:] @ P.T)
+    z = Y[:, :, 1:] - strength * _times(wrong[:, :, 1:], net.P.mT)
     return [
-        (m * y).sum((0, 1)) if ctx.is_diagonal else over(m, y),
-        over(m, hinges(q, h2, ctx.clipped)),
-        over(slopes(q, h2, ctx.clipped) * r, y),
-        m.sum((0, 1)),
-        ((q + h2 > 0) * r).sum((0, 1)),
-        over(m, u[:, : m.shape[1]]),
-        over(g[:, 0], x[:, 0]),
+        (m * y).sum((1, 2)) if ctx.is_diagonal else over(m, y),
+        over(m, hinges(q, h2, net.clipped)),
+        over(slopes(q, h2, net.clipped) * r, y),
+        m.sum((1, 2)),
+        ((q + h2 > 0) * r).sum((1, 2)),
+        over(m, u[:, :, : m.shape[2]]),
+        over(g[:, :, 0], x[:, :, 0]),
         -over(back, z),
-        over(forced, wrong[:, 1:]),
+        over(forced, wrong[:, :, 1:]),
     ]

@@ -26,8 +26,8 @@ from typing import Any
 
 import torch
 
+from skdyn.neural._plrnn_module import Weights, hinges, slopes
 from skdyn.neural._plrnn_module import forward_loop as sequential
-from skdyn.neural._plrnn_module import hinges, slopes
 
 __all__ = ["backward_loop", "forward_loop", "newton", "scan"]
 
@@ -41,13 +41,13 @@ def scan(J: torch.Tensor, b: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    J : tensor of shape (T, batch, M, M)
-    b : tensor of shape (T, batch, M)
-    y : tensor of shape (batch, M)
+    J : tensor of shape (T, ..., M, M)
+    b : tensor of shape (T, ..., M)
+    y : tensor of shape (..., M)
 
     Returns
     -------
-    tensor of shape (T, batch, M)
+    tensor of shape (T, ..., M)
     """
     n = len(J)
     if n == 1:
@@ -69,13 +69,7 @@ def newton(
     V: torch.Tensor,
     X: torch.Tensor,
     a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    net: Weights,
     *,
     most: int = _MOST_STEPS,
 ) -> tuple[torch.Tensor, torch.Tensor, int] | None:
@@ -83,35 +77,38 @@ def newton(
 
     Parameters
     ----------
-    Y0, V, X, a, A, W1, W2, h2, B, P, clipped
+    Y0, V, X, a, net
         See `skdyn.neural._plrnn_module.forward_loop`.
     most : int
         Newton steps at most.
 
     Returns
     -------
-    tuple of tensors (batch, T + 1, M), (batch, T + 1, N), and int; or None
+    tuple of two tensors, like those of `forward_loop`, and int; or None
         None where it did not converge.
     """
-    x = X.transpose(0, 1)
+    # Time comes first here: (T, n_models, batch, ...).
+    A, W1, W2, h2, B, P, clipped = net
+    x, h2 = X.movedim(2, 0), h2[:, None]
     seen = (~torch.isnan(x)).to(Y0.dtype)
     rows, mask = torch.nan_to_num(x), seen[1:]
-    v, weight = V.transpose(0, 1), a[1:, None, None]
+    v, weight = V.movedim(2, 0), a.T[1:, :, None, None]
     # P S B, with S what is seen: the part of z that forcing takes away.
-    taken = (weight[..., None] * P) @ (mask[..., None] * B)
+    taken = (weight[..., None] * P[:, None]) @ (mask[..., None] * B[:, None])
 
     def step(y: torch.Tensor, q: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        z = v + y @ A.T + hinges(q, h2, clipped) @ W1.T
-        wrong = mask * (rows[1:] - z @ B.T)
-        return z + weight * (wrong @ P.T), wrong
+        z = v + _times(y, A.mT) + _times(hinges(q, h2, clipped), W1.mT)
+        wrong = mask * (rows[1:] - _times(z, B.mT))
+        return z + weight * _times(wrong, P.mT), wrong
 
     # Of what is not observed the data says nothing: it starts at 0.
-    Y = torch.cat([Y0[None], rows[1:-1] @ P.T])
+    Y = torch.cat([Y0[None], _times(rows[1:-1], P.mT)])
+    q = _times(Y, W2.mT)
+    ahead, _ = step(Y, q)
     tolerance = _TOLERANCE.get(Y.dtype, 1e-12)
     for n in range(1, most + 1):
-        q = Y @ W2.T
-        ahead, _ = step(Y, q)
-        J = A + torch.matmul(W1 * slopes(q, h2, clipped)[..., None, :], W2)
+        slope = slopes(q, h2, clipped)[..., None, :]
+        J = A[:, None] + _times(W1[:, None] * slope, W2)
         J = J - taken @ J
         after = scan(J, ahead - (J @ Y[..., None])[..., 0], Y0)
         if not torch.isfinite(after).all():
@@ -119,12 +116,20 @@ def newton(
         Y = torch.cat([Y0[None], after[:-1]])
         # Whether these are the states, not whether they have stopped moving: closed
         # hinges hide a move from the states that follow.
-        ahead, wrong = step(Y, Y @ W2.T)
+        q = _times(Y, W2.mT)
+        ahead, wrong = step(Y, q)
         if (after - ahead).abs().max() <= tolerance * (1 + after.abs().max()):
-            whole = torch.cat([Y, after[-1:]]).transpose(0, 1)
-            wrong = torch.cat([torch.zeros_like(wrong[:1]), wrong]).transpose(0, 1)
+            whole = torch.cat([Y, after[-1:]]).movedim(0, 2)
+            wrong = torch.cat([torch.zeros_like(wrong[:1]), wrong]).movedim(0, 2)
             return whole.contiguous(), wrong.contiguous(), n
     return None
+
+
+def _times(rows: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
+    """Products of rows (T, n_models, ..., i) with the matrix (i, j) of each model."""
+    if len(matrices) == 1:
+        return rows @ matrices[0]
+    return torch.einsum("tk...i,kij->tk...j", rows, matrices)
 
 
 def forward_loop(*given: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -138,29 +143,24 @@ def backward_loop(
     dwrong: torch.Tensor,
     X: torch.Tensor,
     a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    net: Weights,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """`skdyn.neural._plrnn_module.backward_loop` by one scan backwards in time.
 
     With S the mask of what is seen, g[t] = J' (K g[t+1] - B' dL/de), where
     K = I - a B' S P'.
     """
-    y, d = Y.transpose(0, 1), dwrong.transpose(0, 1)[1:]
-    mask = (~torch.isnan(X.transpose(0, 1)[1:])).to(Y.dtype)
-    weight = a[1:, None, None]
-    slope = slopes(y[:-1] @ W2.T, h2, clipped)
-    J = (A + torch.matmul(W1 * slope[..., None, :], W2)).transpose(-1, -2)
-    taken = (B.T * mask[..., None, :]) @ (weight[..., None] * P.T)
-    onto = -(d @ B)
+    A, W1, W2, h2, B, P, clipped = net
+    y, d = Y.movedim(2, 0), dwrong.movedim(2, 0)[1:]
+    mask = (~torch.isnan(X.movedim(2, 0)[1:])).to(Y.dtype)
+    weight = a.T[1:, :, None, None]
+    slope = slopes(_times(y[:-1], W2.mT), h2[:, None], clipped)
+    J = (A[:, None] + _times(W1[:, None] * slope[..., None, :], W2)).mT
+    taken = (B.mT[:, None] * mask[..., None, :]) @ (weight[..., None] * P.mT[:, None])
+    onto = -_times(d, B)
     last = torch.zeros_like(onto[0])
     steps, constants = J - J @ taken, (J @ onto[..., None])[..., 0]
     g = scan(steps.flip(0), constants.flip(0), last).flip(0)
     g = torch.cat([g, last[None]])
-    m = g[1:] - (mask * weight * (g[1:] @ P) + d) @ B
-    return m.transpose(0, 1).contiguous(), g.transpose(0, 1).contiguous()
+    m = g[1:] - _times(mask * weight * _times(g[1:], P) + d, B)
+    return m.movedim(0, 2).contiguous(), g.movedim(0, 2).contiguous()

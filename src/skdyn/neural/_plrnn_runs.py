@@ -37,27 +37,19 @@ def free_run(
             z = cell.step(z, u[:, t] if u.shape[2] else None)
             Z[:, t] = z
         return Z
-    M, L = cell.W1.shape
-    width = kernels.padded(L)
-    W1, W2, h2 = np.zeros((M, width)), np.zeros((M, width)), np.zeros(width)
-    W1[:, :L], W2[:, :L], h2[:L] = cell.W1, cell.W2.T, cell.h2
     diagonal = np.diag(cell.A)
     full = not np.array_equal(np.diag(diagonal), cell.A)
-    A = cell.A.copy()
-    if not full:
-        A[0] = diagonal
+    C = cell.C if u.shape[2] else cell.C[:, :0]
     return kernels.free_run(
         np.ascontiguousarray(z, dtype=np.float64),
         int(n_steps),
         np.ascontiguousarray(u, dtype=np.float64),
         full,
-        A,
-        W1,
-        W2,
-        cell.h1,
-        h2,
         cell.clipped,
-        np.ascontiguousarray(cell.C if u.shape[2] else cell.C[:, :0]),
+        kernels.whole(
+            *(cell.A if full else diagonal, cell.W1, cell.W2, cell.h1, cell.h2, C),
+            *(cell.E, cell.B, cell.B.T),
+        ),
     )
 
 

@@ -13,8 +13,9 @@ and backwards their sensitivities, with g[t] = dL/dy[t] and m[t] = dL/dz[t+1],
 
 Every gradient by a weight is a matrix product over all times and sequences of these,
 and is taken outside (`skdyn.neural._plrnn_module`). Here one program runs one sequence
-from end to end with all weights in registers, so that a step costs no launch and
-touches memory for one row only; eager PyTorch launches some twenty kernels a step.
+of one model from end to end with all weights in registers, so that a step costs no
+launch and touches memory for one row only; eager PyTorch launches some twenty kernels a
+step.
 
 The functions have the signatures of the loops in `_plrnn_module`, whose numbers they
 reproduce. Triton comes with the CUDA builds of PyTorch; its interpreter
@@ -28,6 +29,8 @@ import torch
 import triton
 import triton.language as tl
 
+from skdyn.neural._plrnn_module import Weights
+
 __all__ = ["backward_loop", "forward_loop"]
 
 # Elements of the larger weight matrices that one warp keeps in registers.
@@ -37,10 +40,19 @@ _PER_WARP = 2048
 @triton.jit
 def _forward(
     Y0, V, X, a, A, W1, W2, h2, B, P, Y, wrong,
-    T, M, N, L,
+    batch, T, M, N, L,
     CLIPPED: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
+    # The weights and the forcing of this sequence's model.
+    model = b // batch
+    A += model * M * M
+    W1 += model * M * L
+    W2 += model * L * M
+    h2 += model * L
+    B += model * N * M
+    P += model * M * N
+    a += model * (T + 1)
     i, k = tl.arange(0, BM), tl.arange(0, BM)
     n, j = tl.arange(0, BN), tl.arange(0, BL)
     at_i, at_n, at_j = i < M, n < N, j < L
@@ -82,10 +94,19 @@ def _forward(
 @triton.jit
 def _backward(
     Y, dwrong, X, a, A, W1, W2, h2, B, P, m, g,
-    T, M, N, L,
+    batch, T, M, N, L,
     CLIPPED: tl.constexpr, BM: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
 ):  # fmt: skip
     b = tl.program_id(0).to(tl.int64)
+    # The weights and the forcing of this sequence's model.
+    model = b // batch
+    A += model * M * M
+    W1 += model * M * L
+    W2 += model * L * M
+    h2 += model * L
+    B += model * N * M
+    P += model * M * N
+    a += model * (T + 1)
     i, k = tl.arange(0, BM), tl.arange(0, BM)
     n, j = tl.arange(0, BN), tl.arange(0, BL)
     at_i, at_n, at_j = i < M, n < N, j < L
@@ -132,8 +153,8 @@ def _backward(
 
 def _launch(X: torch.Tensor, W1: torch.Tensor) -> tuple[tuple[int, ...], dict]:
     """Sizes of a problem, and the kernel's padded sizes and number of warps."""
-    _, n_rows, N = X.shape
-    M, L = W1.shape
+    _, batch, n_rows, N = X.shape
+    _, M, L = W1.shape
     sizes = {
         "BM": max(triton.next_power_of_2(M), 2),
         "BN": max(triton.next_power_of_2(N), 2),
@@ -141,49 +162,21 @@ def _launch(X: torch.Tensor, W1: torch.Tensor) -> tuple[tuple[int, ...], dict]:
     }
     wide = sizes["BM"] * max(sizes["BL"], sizes["BM"])
     warps = min(8, max(1, triton.next_power_of_2(wide // _PER_WARP)))
-    return (n_rows - 1, M, N, L), {**sizes, "num_warps": warps}
+    return (batch, n_rows - 1, M, N, L), {**sizes, "num_warps": warps}
 
 
 def forward_loop(
-    Y0: torch.Tensor,
-    V: torch.Tensor,
-    X: torch.Tensor,
-    a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    Y0: torch.Tensor, V: torch.Tensor, X: torch.Tensor, a: torch.Tensor, net: Weights
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """States and errors of forced sequences.
-
-    Parameters
-    ----------
-    Y0 : tensor (batch, M)
-        First states.
-    V : tensor (batch, T, M)
-        h1 + C u.
-    X : tensor (batch, T + 1, N)
-        Rows; NaN is missing.
-    a : tensor (T + 1,)
-        Forcing; the first is not used.
-    A, W1, W2, h2, B, P : tensors (M, M), (M, L), (L, M), (L,), (N, M), (M, N)
-    clipped : bool
-        Whether phi(W2 y + h2) is relu(W2 y + h2) - relu(W2 y).
-
-    Returns
-    -------
-    Y : tensor (batch, T + 1, M)
-    wrong : tensor (batch, T + 1, N)
-        e, with zeros in the first row.
-    """
-    (T, M, N, L), options = _launch(X, W1)
-    given = [each.contiguous() for each in (Y0, V, X, a, A, W1, W2, h2, B, P)]
-    Y = torch.empty(len(X), T + 1, M, dtype=Y0.dtype, device=X.device)
-    wrong = torch.zeros(len(X), T + 1, N, dtype=Y0.dtype, device=X.device)
-    _forward[(len(X),)](*given, Y, wrong, T, M, N, L, CLIPPED=clipped, **options)
+    """`skdyn.neural._plrnn_module.forward_loop`, one program for each sequence."""
+    sizes, options = _launch(X, net.W1)
+    n_models, batch, n_rows, N = X.shape
+    given = [each.contiguous() for each in (Y0, V, X, a, *net[:-1])]
+    like = {"dtype": Y0.dtype, "device": X.device}
+    Y = torch.empty(n_models, batch, n_rows, Y0.shape[2], **like)
+    wrong = torch.zeros(n_models, batch, n_rows, N, **like)
+    grid = (n_models * batch,)
+    _forward[grid](*given, Y, wrong, *sizes, CLIPPED=net.clipped, **options)
     return Y, wrong
 
 
@@ -192,35 +185,15 @@ def backward_loop(
     dwrong: torch.Tensor,
     X: torch.Tensor,
     a: torch.Tensor,
-    A: torch.Tensor,
-    W1: torch.Tensor,
-    W2: torch.Tensor,
-    h2: torch.Tensor,
-    B: torch.Tensor,
-    P: torch.Tensor,
-    clipped: bool,
+    net: Weights,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sensitivities of a loss to the states of forced sequences.
-
-    Parameters
-    ----------
-    Y : tensor (batch, T + 1, M)
-        States, from `forward_loop`.
-    dwrong : tensor (batch, T + 1, N)
-        dL/de.
-    X, a, A, W1, W2, h2, B, P, clipped
-        See `forward_loop`.
-
-    Returns
-    -------
-    m : tensor (batch, T, M)
-        dL/dz[t+1].
-    g : tensor (batch, T + 1, M)
-        dL/dy[t]; that of the last state is 0.
-    """
-    (T, M, N, L), options = _launch(X, W1)
-    given = [each.contiguous() for each in (Y, dwrong, X, a, A, W1, W2, h2, B, P)]
-    m = torch.empty(len(X), T, M, dtype=Y.dtype, device=X.device)
-    g = torch.empty(len(X), T + 1, M, dtype=Y.dtype, device=X.device)
-    _backward[(len(X),)](*given, m, g, T, M, N, L, CLIPPED=clipped, **options)
+    """`skdyn.neural._plrnn_module.backward_loop`, one program for each sequence."""
+    sizes, options = _launch(X, net.W1)
+    n_models, batch, n_rows, M = Y.shape
+    given = [each.contiguous() for each in (Y, dwrong, X, a, *net[:-1])]
+    like = {"dtype": Y.dtype, "device": X.device}
+    m = torch.empty(n_models, batch, n_rows - 1, M, **like)
+    g = torch.empty(n_models, batch, n_rows, M, **like)
+    grid = (n_models * batch,)
+    _backward[grid](*given, m, g, *sizes, CLIPPED=net.clipped, **options)
     return m, g

@@ -18,7 +18,10 @@ What a module may have beside ``loss`` (all optional):
 * ``train_epoch(batches, lr, progress)``: a whole epoch in one fused call, with an
   optimiser of its own, which returns the mean loss; or NotImplemented, and the epoch is
   trained by autograd;
-* ``before_epoch(epoch, progress)``: called at the start of each epoch.
+* ``before_epoch(epoch, progress)``: called at the start of each epoch;
+* ``losses(modules, batch)`` (static) and ``peers``: the losses of modules of equal
+  `peers` at once, from tensors (n_models, batch, ...). On a GPU, restarts of such
+  modules, and jobs of a kind, train side by side (`skdyn.neural._together`).
 
 `progress` is the part of all epochs that is done, in [0, 1).
 
@@ -46,18 +49,28 @@ from skorch.utils import TeeGenerator
 
 from skdyn.neural._torch import isolated_rng, one_thread
 from skdyn.utils._trajectories import Pieces
+from skdyn.utils._warn import caller_level
 
 __all__ = [
+    "OPTIMISERS",
     "DynamicsNet",
+    "Job",
     "Recipe",
     "Restart",
+    "Run",
+    "Stop",
     "Trained",
     "WindowDraws",
     "Windows",
+    "begin",
+    "choose",
+    "to_device",
     "train",
+    "train_one_by_one",
 ]
 
-_OPTIMISERS = {
+# What recipes name.
+OPTIMISERS = {
     "radam": torch.optim.RAdam,
     "adamw": torch.optim.AdamW,
     "adam": torch.optim.Adam,
@@ -130,6 +143,27 @@ class Recipe:
         if callable(self.lr_schedule):
             return float(self.lr_schedule(progress))
         return _SCHEDULES[self.lr_schedule](progress)
+
+
+class Job(NamedTuple):
+    """What `train` is called with.
+
+    Attributes
+    ----------
+    build, draw, recipe, seeds, error, on_check, warm
+        See `train`.
+    together : bool
+        Whether what `build` gives has ``losses`` and ``peers``, see the module.
+    """
+
+    build: Callable[[int], Any]
+    draw: Any
+    recipe: Recipe
+    seeds: Sequence[int]
+    error: Callable[[Any], float] | None = None
+    on_check: Callable[[Any, dict[str, Any]], None] | None = None
+    warm: dict[str, Any] | None = None
+    together: bool = False
 
 
 class Restart(NamedTuple):
@@ -212,7 +246,7 @@ class Windows:
     def __iter__(self) -> Iterator[tuple[torch.Tensor | None, ...]]:
         within = torch.arange(self.length, device=self.rows.device)
         for starts in torch.from_numpy(self.starts).to(self.rows.device):
-            at = starts[:, None] + within
+            at = starts[..., None] + within
             yield tuple(
                 None if each is None else each[at]
                 for each in (self.rows, self.inputs, self.masks)
@@ -260,7 +294,7 @@ class WindowDraws:
                 f"sequences of {length} rows to train on and are left out. Shorten "
                 f"the sequences to learn from all.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=caller_level(),
             )
         firsts = np.r_[0, np.cumsum(lengths)[:-1]]
         self.length, self.n_batches, self.batch_size = length, n_batches, batch_size
@@ -297,7 +331,7 @@ class WindowDraws:
 # -- the net ---------------------------------------------------------------------------
 
 
-class _Stop(KeyboardInterrupt):
+class Stop(KeyboardInterrupt):
     """The end of a restart before its last epoch, of the kind that skorch knows."""
 
 
@@ -335,7 +369,7 @@ class DynamicsNet(NeuralNet):
         if hasattr(module, "parameter_groups"):
             groups = list(module.parameter_groups(lr, decay))
         with self._current_init_context("optimizer"):
-            self.optimizer_ = _OPTIMISERS[recipe.optimizer](groups, lr=lr)
+            self.optimizer_ = OPTIMISERS[recipe.optimizer](groups, lr=lr)
         for group in self.optimizer_.param_groups:
             group["initial_lr"] = group["lr"]
 
@@ -366,10 +400,10 @@ class DynamicsNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
-            raise _Stop from error
+            raise Stop from error
         # Not before all callbacks have heard of the epoch.
         if method_name == "on_epoch_end" and cb_kwargs["dataset_train"].enough:
-            raise _Stop
+            raise Stop
 
     def on_epoch_begin(
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
@@ -410,7 +444,7 @@ class DynamicsNet(NeuralNet):
         self.history.record_batch("train_loss", float(loss))
         self.history.record("train_loss", float(loss))
 
-    def _train_epoch(self, batches: Iterable[Any], run: _Run, epoch: int) -> float:
+    def _train_epoch(self, batches: Iterable[Any], run: Run, epoch: int) -> float:
         """Train an epoch by autograd; the mean loss of its batches."""
         # Losses stay on the device until the end: asking for each would make the CPU
         # wait for the GPU.
@@ -457,7 +491,7 @@ def _on(each: Any, device: str) -> Any:
 
 
 @dataclass
-class _Run:
+class Run:
     """One restart under way: its numbers, its best checkpoint, its patience."""
 
     recipe: Recipe
@@ -542,7 +576,7 @@ class _Run:
             f"Training (seed {self.seed}) diverged in epoch {epoch}: {what} not "
             f"finite; {kept}. Lower lr={self.recipe.lr:g}, or standardise the data.",
             ConvergenceWarning,
-            stacklevel=2,
+            stacklevel=caller_level(),
         )
 
 
@@ -624,7 +658,7 @@ def _make_net(module: Any, recipe: Recipe, about: str) -> DynamicsNet:
         module=type(module),
         # The module has its loss itself; skorch wants something in its place.
         criterion=torch.nn.Identity,
-        optimizer=_OPTIMISERS[recipe.optimizer],
+        optimizer=OPTIMISERS[recipe.optimizer],
         lr=recipe.lr,
         max_epochs=recipe.max_epochs,
         batch_size=recipe.batch_size,
@@ -686,87 +720,71 @@ def train(
     ConvergenceWarning
         For a restart that diverged, and where no checkpoint had a finite error.
     """
-    draw = draw.to(recipe.device) if hasattr(draw, "to") else draw
-    seeds = [int(seed) for seed in seeds[: 1 if warm is not None else None]]
-    best: tuple[DynamicsNet, _Run] | None = None
-    restarts: list[Restart] = []
+    job = Job(build, draw, recipe, seeds, error, on_check, warm)
+    return train_one_by_one(job)
+
+
+def train_one_by_one(job: Job) -> Trained:
+    """Train the restarts of a job one after the other."""
+    recipe, seeds = job.recipe, job.seeds[: 1 if job.warm is not None else None]
+    draw = to_device(job.draw, recipe)
+    outcomes: list[tuple[DynamicsNet, Run]] = []
     interrupted = False
     threads = recipe.n_threads if recipe.device == "cpu" else None
     for i, seed in enumerate(seeds):
         with isolated_rng(seed, recipe.device), one_thread(threads):
-            net, run, interrupted = _train_once(
-                build, draw, recipe, seed, error, on_check, warm, i, len(seeds)
-            )
-        if run.best is not None:
-            restarts.append(run.best)
-            if best is None or run.least < best[1].least:
-                best = net, run
+            net, run = begin(job, draw, seed, f" {i + 1}/{len(seeds)}")
+            interrupted = _run_once(net, run)
+        outcomes.append((net, run))
         if interrupted:
             break
-    if best is None:
-        if interrupted:
-            raise KeyboardInterrupt
-        raise FloatingPointError(
-            f"Training diverged before its first check from every one of {len(seeds)} "
-            f"seed(s): the loss or the weights are not finite. Lower "
-            f"lr={recipe.lr:g}, clip the gradient, or standardise the data."
-        )
-    net, run = best
-    assert run.best is not None
-    if error is not None and not math.isfinite(run.best.error):
-        warnings.warn(
-            "No checkpoint had a finite error: every free run diverged. The weights "
-            "of the least training loss are kept; do not trust their forecasts. Train "
-            "for longer, or lower lr.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    if interrupted:
-        warnings.warn(
-            f"Training was interrupted; the weights after epoch {run.best.best_epoch} "
-            f"are kept.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
-    _bring_home(net)
-    net.module_.load_state_dict(run.best.state_dict)
-    net.module_.eval()
-    return Trained(net, run.best.error, run.history, tuple(restarts))
+    return choose(job, outcomes, interrupted)
 
 
-def _train_once(
-    build: Callable[[int], Any],
-    draw: Any,
-    recipe: Recipe,
-    seed: int,
-    error: Callable[[Any], float] | None,
-    on_check: Callable[[Any, dict[str, Any]], None] | None,
-    warm: dict[str, Any] | None,
-    i: int,
-    n: int,
-) -> tuple[DynamicsNet, _Run, bool]:
-    """One restart; whether the user interrupted it is the last of the answers."""
-    module = build(seed)
-    if warm is not None:
+def to_device(draw: Any, recipe: Recipe) -> Any:
+    """The draw with its data where training is."""
+    return draw.to(recipe.device) if hasattr(draw, "to") else draw
+
+
+def begin(job: Job, draw: Any, seed: int, about: str = "") -> tuple[DynamicsNet, Run]:
+    """The net and the run of one restart before its first epoch.
+
+    Parameters
+    ----------
+    job : Job
+    draw : object
+        Its draw, on the device.
+    seed : int
+    about : str
+        What a progress bar says of it, where there are several.
+    """
+    module = job.build(seed)
+    if job.warm is not None:
         try:
-            module.load_state_dict(warm)
+            module.load_state_dict(job.warm)
         except RuntimeError as mismatch:
             raise ValueError(
                 "warm_start goes on with the fitted weights: needed parameters that "
                 "give a net of the same shape, got others (see the error above). Put "
                 "back what sets its size, or fit with warm_start=False."
             ) from mismatch
-    run = _Run(recipe, draw, seed, np.random.default_rng(seed), error, on_check)
-    about = f"{type(module).__name__} {i + 1}/{n}" if n > 1 else type(module).__name__
-    net = _make_net(module, recipe, about)
-    if recipe.check_first:
+    rng = np.random.default_rng(seed)
+    run = Run(job.recipe, draw, seed, rng, job.error, job.on_check)
+    about = type(module).__name__ + (about if len(job.seeds) > 1 else "")
+    net = _make_net(module, job.recipe, about)
+    if job.recipe.check_first:
         run.check(net.module_, {"epoch": 0})
+    return net, run
+
+
+def _run_once(net: DynamicsNet, run: Run) -> bool:
+    """All epochs of one restart; whether the user interrupted it."""
     interrupted = False
     with torch.enable_grad():
         net.notify("on_train_begin", X=run)
         try:
             net.fit_loop(run)
-        except _Stop:
+        except Stop:
             pass
         except KeyboardInterrupt:
             interrupted = True
@@ -774,7 +792,54 @@ def _train_once(
             net.notify("on_train_end", X=run)
     if not interrupted:
         run.finish(net.module_)
-    return net, run, interrupted
+    return interrupted
+
+
+def choose(
+    job: Job, outcomes: Sequence[tuple[DynamicsNet, Run]], interrupted: bool = False
+) -> Trained:
+    """The best checkpoint of the best restart, in its net.
+
+    Parameters
+    ----------
+    job : Job
+    outcomes : sequence of (net, run)
+        In the order of the seeds.
+    interrupted : bool
+        Whether the user ended the last of them.
+    """
+    recipe, seeds = job.recipe, job.seeds
+    reached = [(net, run) for net, run in outcomes if run.best is not None]
+    if not reached:
+        if interrupted:
+            raise KeyboardInterrupt
+        raise FloatingPointError(
+            f"Training diverged before its first check from every one of {len(seeds)} "
+            f"seed(s): the loss or the weights are not finite. Lower "
+            f"lr={recipe.lr:g}, clip the gradient, or standardise the data."
+        )
+    net, run = min(reached, key=lambda pair: pair[1].least)
+    assert run.best is not None
+    if job.error is not None and not math.isfinite(run.best.error):
+        warnings.warn(
+            "No checkpoint had a finite error: every free run diverged. The weights "
+            "of the least training loss are kept; do not trust their forecasts. Train "
+            "for longer, or lower lr.",
+            ConvergenceWarning,
+            stacklevel=caller_level(),
+        )
+    if interrupted:
+        warnings.warn(
+            f"Training was interrupted; the weights after epoch {run.best.best_epoch} "
+            f"are kept.",
+            ConvergenceWarning,
+            stacklevel=caller_level(),
+        )
+    _bring_home(net)
+    net.module_.load_state_dict(run.best.state_dict)
+    net.module_.eval()
+    restarts = tuple(run.best for _, run in reached if run.best is not None)
+    return Trained(net, run.best.error, run.history, restarts)
 
 
 def _bring_home(net: DynamicsNet) -> None:
