@@ -1,7 +1,8 @@
 """Shared helpers of the benchmarks: timings, peak memory, tables.
 
 * `interleaved` times several callables in the order A B C A B C ..., so that a busy
-  moment of the machine hits all of them, and ratios within one run can be trusted.
+  moment of the machine hits all of them, and ratios within one run can be trusted;
+  `timed` times one call and keeps its answer.
 * `peak_memory` and `report_peak` measure the memory that one call adds at its peak, in
   a fresh process.
 * `parser`, `limit_threads`, `print_environment` and `print_table` are the frame of a
@@ -38,6 +39,7 @@ __all__ = [
     "print_environment",
     "print_table",
     "report_peak",
+    "timed",
 ]
 
 
@@ -87,6 +89,14 @@ def interleaved(
                 call()
             seconds[name].append((time.perf_counter() - start) / inner)
     return seconds
+
+
+def timed(call: Callable[[], Any], cpu: bool = False) -> tuple[Any, float]:
+    """What a call gives, and its seconds: of the clock, or of the CPU."""
+    clock = time.process_time if cpu else time.perf_counter
+    start = clock()
+    answer = call()
+    return answer, clock() - start
 
 
 def peak_memory(script: str, arguments: Sequence[str]) -> float | None:

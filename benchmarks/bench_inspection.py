@@ -17,7 +17,6 @@ Run: ``python benchmarks/bench_inspection.py [--quick] [--threads N]``.
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +29,7 @@ from _harness import (
     parser,
     print_environment,
     print_table,
+    timed,
 )
 from scipy.integrate import solve_ivp
 from sklearn.linear_model import LinearRegression
@@ -49,12 +49,6 @@ from skdyn.datasets import (
 )
 
 RTOL, WARMUP = 1e-6, 20.0
-
-
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    start = time.perf_counter()
-    answer = call()
-    return answer, time.perf_counter() - start
 
 
 def known_systems(n_steps: int) -> None:

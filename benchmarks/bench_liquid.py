@@ -21,7 +21,7 @@ Run: ``python benchmarks/bench_liquid.py [--quick] [--threads N]``.
 
 from __future__ import annotations
 
-import time
+from functools import partial
 
 import numpy as np
 from _harness import (
@@ -31,6 +31,7 @@ from _harness import (
     parser,
     print_environment,
     print_table,
+    timed,
 )
 from scipy import stats
 from sklearn.base import clone
@@ -192,9 +193,7 @@ def forecast(n_units: int, n_starts: int) -> None:
     }
     table = []
     for name, model in models.items():
-        begun = time.perf_counter()
-        model.fit(train)
-        fitted = time.perf_counter() - begun
+        _, fitted = timed(partial(model.fit, train))
         guess = model.forecast(horizon, context=contexts)
         valid = valid_prediction_time(
             truth, guess, scale=forecast_scale(X), dt=0.02, lyapunov_exponent=0.9056

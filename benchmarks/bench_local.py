@@ -19,10 +19,11 @@ Run: ``python benchmarks/bench_local.py [--quick] [--threads N]``.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
-from _harness import limit_threads, parser, print_environment, print_table
+from _harness import limit_threads, parser, print_environment, print_table, timed
 
 from skdyn.base import Horizon
 from skdyn.datasets import kuramoto_sivashinsky, lorenz96, make_trajectories
@@ -72,12 +73,10 @@ def forecasts(quick: bool) -> bool:
             seeds = range(n_seeds if target is not None else 1)
             for seed in seeds:
                 model.set_params(random_state=seed)
-                start = time.perf_counter()
-                model.fit(X)
-                fit += time.perf_counter() - start
-                start = time.perf_counter()
-                rows = model.predict(Horizon(n_steps, context=T[:, :CONTEXT]))
-                run += time.perf_counter() - start
+                fit += timed(partial(model.fit, X))[1]
+                request = Horizon(n_steps, context=T[:, :CONTEXT])
+                rows, seconds = timed(partial(model.predict, request))
+                run += seconds
                 alphas.add(model.alpha_)
                 valid = valid_prediction_time(
                     T[:, CONTEXT:],
@@ -122,9 +121,7 @@ def batches(quick: bool) -> None:
     model = LocalReservoir(200, alpha=1e-8).fit(X)
     n = model.min_context_
     contexts = np.stack([X[k : k + n] for k in range(0, 5 * n_origins, 5)])
-    start = time.perf_counter()
-    model.predict(Horizon(n_steps, context=contexts))
-    batch = time.perf_counter() - start
+    _, batch = timed(lambda: model.predict(Horizon(n_steps, context=contexts)))
     start = time.perf_counter()
     for context in contexts[::10]:
         model.predict(Horizon(n_steps, context=context))

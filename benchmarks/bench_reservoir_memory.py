@@ -36,6 +36,7 @@ from _harness import (
     parser,
     print_environment,
     print_table,
+    timed,
 )
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV, KFold
@@ -59,9 +60,9 @@ def memory() -> bool:
     table, ring = [], 0.0
     for topology in ("ring", "delay_line", "random", "small_world"):
         params = {"topology": topology, "spectral_radius": 0.9, "bias_scaling": 0.0}
-        start = time.perf_counter()
-        linear = memory_capacity(ReservoirFeatures(50, **params), linear=True).total
-        seconds = time.perf_counter() - start
+        units = ReservoirFeatures(50, **params)
+        found, seconds = timed(partial(memory_capacity, units, linear=True))
+        linear = found.total
         bent = [
             memory_capacity(ReservoirFeatures(50, input_scaling=s, **params)).total
             for s in (0.001, 0.01, 0.1, 1.0)
@@ -189,9 +190,8 @@ def online(quick: bool) -> bool:
             peer_error = peer_bias = peer_micro = None
             if RLS is not None:
                 node = RLS(alpha=alpha, fit_bias=False)
-                start = time.perf_counter()
-                node.partial_fit(whole, Y)
-                peer_micro = 1e6 * (time.perf_counter() - start) / len(Z)
+                learn = partial(node.partial_fit, whole, Y)
+                peer_micro = 1e6 * timed(learn)[1] / len(Z)
                 theirs = whole @ exact_ridge(whole, Y, alpha)
                 off = np.abs(whole @ node.Wout - theirs).max()
                 peer_error = float(off / Y.std())

@@ -20,10 +20,10 @@ Run: ``python benchmarks/bench_sindy_pde.py [--quick] [--threads N]``.
 from __future__ import annotations
 
 import re
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -35,6 +35,7 @@ from _harness import (
     parser,
     print_environment,
     print_table,
+    timed,
 )
 
 from skdyn.datasets import kuramoto_sivashinsky, make_trajectories
@@ -253,9 +254,8 @@ def forecasts(cases: list[Case]) -> None:
         for noise in (0.0, 0.01, 0.05):
             model = case.model().fit(case.noisy(noise, 0)[:half])
             ahead = case.X[half:][:50]
-            start = time.perf_counter()
-            guess = model.forecast(len(ahead), context=case.X[:half])
-            seconds = time.perf_counter() - start
+            forecast = partial(model.forecast, len(ahead), context=case.X[:half])
+            guess, seconds = timed(forecast)
             error = np.sqrt(np.mean((guess - ahead) ** 2, axis=1)) / case.X.std()
             text = str(model.equations_)
             rows.append(

@@ -18,11 +18,11 @@ Run: ``python benchmarks/bench_sindy_subset.py [--quick] [--threads N]``.
 
 from __future__ import annotations
 
-import time
 import warnings
+from functools import partial
 
 import numpy as np
-from _harness import limit_threads, parser, print_environment, print_table
+from _harness import limit_threads, parser, print_environment, print_table, timed
 
 from skdyn.datasets import lorenz63, lorenz96, make_trajectories
 from skdyn.preprocessing import PolynomialLift, differentiate
@@ -61,18 +61,15 @@ def proofs(max_sets: float, quick: bool) -> None:
     for name, system, degree, n, sizes, n_equations in CASES[: 2 if quick else None]:
         for noise in NOISES:
             problem = problem_of(system, degree, n, noise)
-            start = time.perf_counter()
-            targets = targets_of(problem, 0.0)
-            shared = time.perf_counter() - start
+            targets, shared = timed(partial(targets_of, problem, 0.0))
             for j in range(n_equations):
                 target = targets[j][1]
-                start = time.perf_counter()
-                sets = best_of_each_size(target, max(sizes))
-                starts = time.perf_counter() - start
+                search = partial(best_of_each_size, target, max(sizes))
+                sets, starts = timed(search)
                 for k in sizes:
-                    start = time.perf_counter()
-                    proof = prove(target, sets[k - 1], max_sets)
-                    seconds = time.perf_counter() - start
+                    proof, seconds = timed(
+                        partial(prove, target, sets[k - 1], max_sets)
+                    )
                     gap = (proof.bound - proof.gain) / (target.size - proof.gain)
                     first = float(target.gains(sets[k - 1][None])[0])
                     table.append(
@@ -121,11 +118,10 @@ def choices() -> None:
     table = []
     for name, system, degree, n, _, _ in CASES:
         problem = problem_of(system, degree, n, 0.01)
-        start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            solution = BestSubset(max_terms=8)._solve(problem)
-        seconds = time.perf_counter() - start
+            solve = partial(BestSubset(max_terms=8)._solve, problem)
+            solution, seconds = timed(solve)
         sizes = (solution.coef != 0).sum(axis=1)
         table.append(
             (

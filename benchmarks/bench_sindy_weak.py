@@ -24,7 +24,6 @@ Run: ``python benchmarks/bench_sindy_weak.py [--quick] [--threads N]``.
 from __future__ import annotations
 
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from statistics import median
@@ -38,6 +37,7 @@ from _harness import (
     print_environment,
     print_table,
     report_peak,
+    timed,
 )
 from scipy.signal import fftconvolve
 
@@ -234,9 +234,7 @@ def cpu(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
     least = dict.fromkeys(calls, np.inf)
     for _ in range(repeats):
         for name, call in calls.items():
-            start = time.process_time()
-            call()
-            least[name] = min(least[name], time.process_time() - start)
+            least[name] = min(least[name], timed(call, cpu=True)[1])
     return least
 
 

@@ -30,10 +30,12 @@ from sklearn.preprocessing import (
 from skdyn.base import Horizon, TransformMixin, min_context
 from skdyn.baselines import Persistence
 from skdyn.exceptions import DivergenceWarning
-from skdyn.koopman import DMD, DMDc
+from skdyn.koopman import BOPDMD, DMD, DMDc
 from skdyn.model_selection import RollingOriginSplit, forecast_scorer
+from skdyn.neural import PLRNN
 from skdyn.pipeline import Pipeline, make_pipeline
-from skdyn.preprocessing import DelayEmbedding, RowWise
+from skdyn.preprocessing import DelayEmbedding, PolynomialLift, RowWise
+from skdyn.sindy import DiscreteSINDy, SINDy
 
 
 class Differencing(TransformMixin, BaseEstimator):
@@ -507,3 +509,116 @@ def test_a_diverging_model_says_so_once(kind):
 def test_imputers_are_refused_by_name(waves):
     with pytest.raises(TypeError, match=r"simpleimputer.*interpolate"):
         make_pipeline(SimpleImputer(), DMD()).fit(waves)
+
+
+# -- intervals -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def turning():
+    t = 0.2 * np.arange(400)
+    noise = 0.01 * np.random.default_rng(0).standard_normal((400, 2))
+    return 5 + np.column_stack([np.sin(t), 3 * np.cos(t)]) + noise
+
+
+def parts(band):
+    return band.mean, band.lower, band.upper, band.samples
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        BOPDMD(n_trials=10),
+        SINDy(PolynomialLift(1), dt=0.2),
+        PLRNN(n_hinges=4, max_epochs=2, n_init=2),
+    ],
+)
+def test_an_interval_in_units_of_the_data(turning, model):
+    if isinstance(model, PLRNN):
+        pytest.importorskip("skorch")
+    scaler = StandardScaler().fit(turning)
+    pipe = make_pipeline(StandardScaler(), model).fit(turning)
+    band = pipe.forecast_interval(12, 0.8)
+    own = pipe[-1].forecast_interval(12, 0.8)
+    for got, inner in zip(parts(band), parts(own), strict=True):
+        want = scaler.inverse_transform(inner.reshape(-1, 2)).reshape(inner.shape)
+        np.testing.assert_allclose(got, want, rtol=1e-9)
+    if not isinstance(model, PLRNN):
+        np.testing.assert_array_equal(band.mean, pipe.predict(12))
+
+
+def test_an_interval_is_made_of_samples_that_have_come_back(turning):
+    logs = FunctionTransformer(np.log, inverse_func=np.exp)
+    pipe = make_pipeline(logs, BOPDMD(n_trials=20)).fit(np.exp(turning - 5))
+    band, inner = (each.forecast_interval(6, 0.5) for each in (pipe, pipe[-1]))
+    np.testing.assert_allclose(band.samples, np.exp(inner.samples))
+    np.testing.assert_allclose(band.mean, np.exp(inner.mean))
+    ends = np.quantile(np.exp(inner.samples), [0.25, 0.75], axis=0)
+    np.testing.assert_allclose([band.lower, band.upper], ends)
+
+
+def test_intervals_after_steps_that_change_the_rows(turning):
+    steps = PCA(2), Differencing(), DelayEmbedding(3), BOPDMD(4, n_trials=5)
+    pipe = make_pipeline(*steps).fit([turning[:150], turning[150:]])
+    listed = pipe.forecast_interval(7)
+    assert [each.shape for each in listed.samples] == [(5, 7, 2)] * 2
+    for mean, rows in zip(listed.mean, pipe.predict(7), strict=True):
+        np.testing.assert_array_equal(mean, rows)
+    contexts = np.stack([turning[:30], turning[50:80]])
+    band = pipe.forecast_interval(7, context=contexts)
+    assert band.samples.shape == (5, 2, 7, 2)
+    ends = np.quantile(band.samples, [0.05, 0.95], axis=0)
+    np.testing.assert_allclose([band.lower, band.upper], ends)
+    np.testing.assert_array_equal(band.mean, pipe.forecast(7, context=contexts))
+    alone = pipe.forecast_interval(Horizon(7, context=turning[:30]))
+    np.testing.assert_array_equal(alone.mean, band.mean[0])
+    with pytest.raises(ValueError, match="starts from 4 row"):
+        pipe.forecast_interval(7, context=turning[:3])
+    with pytest.raises(ValueError, match="got context or u beside it"):
+        pipe.forecast_interval(Horizon(7), context=turning[:30])
+
+
+def test_intervals_of_nested_pipelines_with_inputs(turning):
+    rng = np.random.default_rng(0)
+    u, x = rng.uniform(-1, 1, (200, 1)), np.zeros((200, 1))
+    for k in range(199):
+        x[k + 1] = 0.8 * x[k] + 0.5 * u[k]
+    x += 0.01 * rng.standard_normal(x.shape)
+    model = DiscreteSINDy(PolynomialLift(1))
+    flat = make_pipeline(StandardScaler(), PCA(), model)
+    nested = make_pipeline(StandardScaler(), make_pipeline(PCA(), model))
+    future = u[:4]
+    bands = [
+        each.fit(x, u=u).forecast_interval(4, u=future, n_models=7)
+        for each in (flat, nested)
+    ]
+    assert bands[0].samples.shape == (7, 4, 1)
+    np.testing.assert_array_equal(bands[0].mean, flat.predict(4, u=future))
+    for one, other in zip(*map(parts, bands), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_ends_are_infinite_where_samples_overflow_on_their_way_back():
+    k = np.arange(40)
+    logs = FunctionTransformer(np.log, inverse_func=np.exp)
+    noise = 1e-3 * np.random.default_rng(0).standard_normal(40)
+    X = np.exp(1.1**k + noise)[:, None]
+    pipe = make_pipeline(logs, DiscreteSINDy(PolynomialLift(1))).fit(X)
+    with pytest.warns(DivergenceWarning) as record:
+        band = pipe.forecast_interval(60)
+    assert len(record) == 1
+    assert np.isnan(band.mean[-1, 0])
+    assert np.isinf(band.upper[-1, 0])
+    assert np.isfinite(band.upper[5, 0])
+
+
+def test_who_has_intervals(turning):
+    search = GridSearchCV(
+        BOPDMD(n_trials=4), {"rank": [2, 3]}, scoring=SCORER, cv=CV, refit=True
+    )
+    pipe = make_pipeline(StandardScaler(), search)
+    assert hasattr(pipe, "forecast_interval")
+    band = pipe.fit(turning).forecast_interval(3)
+    np.testing.assert_array_equal(band.mean, pipe.predict(3))
+    for model in (DMD(), PLRNN(n_init=1), StandardScaler(), "passthrough"):
+        assert not hasattr(make_pipeline(StandardScaler(), model), "forecast_interval")

@@ -36,6 +36,7 @@ from skdyn.utils._trajectories import (
     mark_origin,
     windows,
 )
+from skdyn.utils._warn import caller_level
 
 __all__ = [
     "ForecastInterval",
@@ -186,6 +187,111 @@ class ForecastInterval:
         about = f"{len(self.mean)} trajectories" if several else np.shape(self.mean)
         drawn = "no samples" if self.samples is None else "with samples"
         return f"ForecastInterval({about}, {drawn})"
+
+
+def check_coverage(coverage: Any) -> None:
+    """Raise ValueError unless `coverage` is a number between 0 and 1."""
+    if not (isinstance(coverage, numbers.Real) and 0 < float(coverage) < 1):
+        raise ValueError(
+            f"coverage needs to be between 0 and 1, got {coverage!r}. Pass 0.9 for 90%."
+        )
+
+
+def interval_request(n_steps: Any, context: Any, u: Any) -> Horizon:
+    """The Horizon that ``forecast_interval`` is asked for, and where it came through.
+
+    A Pipeline hands its own in place of the number of steps.
+    """
+    if not isinstance(n_steps, Horizon):
+        return Horizon(n_steps, context=context, u=u)
+    if context is not None or u is not None:
+        raise ValueError(
+            "A Horizon has the context and the inputs of its own, got context or u "
+            "beside it. Pass Horizon(n_steps, context=..., u=...)."
+        )
+    return n_steps
+
+
+def interval_of(
+    samples: np.ndarray,
+    coverage: float,
+    horizon: Horizon,
+    starts: Trajectories,
+    *,
+    who: str,
+    mean: Any = None,
+    lost_beyond: bool = False,
+) -> ForecastInterval:
+    """The interval that samples make, in the units that the request started from.
+
+    Samples are brought back one by one, before anything is made of them: the inverse
+    of a transformer need not be linear, and may need the past.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n_samples, n_starts, n_steps, n_features)
+        Forecasts in the model's units, NaN from where they diverged.
+    coverage : float
+        Share of the samples between the ends, at each step and in each feature.
+    horizon : Horizon
+        The request.
+    starts : Trajectories
+        What it continues: the interval has their form.
+    who : str
+        The model, for the warning where an inverse overflows.
+    mean : ndarray or list, default=None
+        The model's own forecast, in that form. None is the mean of the samples.
+    lost_beyond : bool, default=False
+        Whether a sample that diverged lies beyond both ends, which are then infinite
+        where more are lost than the coverage leaves out. Else they are NaN there.
+    """
+    if horizon.way_back:
+        # Of the model's own forecast `restored` tells.
+        warn = mean is None and not np.isnan(samples).any()
+        with np.errstate(all="ignore"):
+            back = [horizon.restore(starts.join(each)) for each in samples]
+        samples = np.stack([_batch(rows) for rows in back])
+        flat = samples.reshape(-1, *samples.shape[2:])
+        _end_where_diverged(flat, who, warn=warn)
+    tail = (1 - coverage) / 2
+    if lost_beyond:
+        lost = np.isnan(samples)
+        below = np.where(lost, -np.inf, samples)
+        above = np.where(lost, np.inf, samples)
+        # Not between two samples, of which one may be infinite.
+        lower = np.quantile(below, tail, axis=0, method="lower")
+        upper = np.quantile(above, 1 - tail, axis=0, method="higher")
+    else:
+        with np.errstate(all="ignore"):
+            lower, upper = np.quantile(samples, [tail, 1 - tail], axis=0)
+    if mean is None:
+        with np.errstate(all="ignore"):
+            mean = starts.join(samples.mean(axis=0))
+    else:
+        mean = restored(mean, horizon, who)
+    in_array = starts.form == "array"
+    drawn = samples if in_array else starts.join(samples.swapaxes(0, 1))
+    return ForecastInterval(mean, starts.join(lower), starts.join(upper), drawn)
+
+
+def restored(rows: Any, horizon: Horizon, who: str) -> Any:
+    """Rows in the units that a request started from, NaN where they overflow there."""
+    if not horizon.way_back:
+        return rows
+    said = bool(np.isnan(_batch(rows)).any())
+    with np.errstate(all="ignore"):
+        rows = horizon.restore(rows)
+    # An inverse such as exp may overflow where the model did not.
+    for each in rows if isinstance(rows, list) else [rows]:
+        _end_where_diverged(_batch(each), who, warn=not said)
+    return rows
+
+
+def _batch(rows: Any) -> np.ndarray:
+    """Forecasts in any form as one array (batch, n_steps, n_features)."""
+    if isinstance(rows, list):
+        return np.stack(rows)
+    return rows if rows.ndim == 3 else rows[None]
 
 
 def min_context(estimator: Any) -> int:
@@ -342,18 +448,7 @@ class ForecasterMixin:
                         "predict. Drop one of them."
                     )
                 horizon = replace(horizon, u=u)
-            rows = self._forecast(horizon)
-            if not horizon.way_back:
-                return rows
-            listed = rows if isinstance(rows, list) else [rows]
-            said = any(np.isnan(each).any() for each in listed)
-            with np.errstate(all="ignore"):
-                restored = horizon.restore(rows)
-            # An inverse such as exp may overflow where the model did not.
-            for each in restored if isinstance(restored, list) else [restored]:
-                batch = each if each.ndim == 3 else each[None]
-                _end_where_diverged(batch, type(self).__name__, warn=not said)
-            return restored
+            return restored(self._forecast(horizon), horizon, type(self).__name__)
         trajectories = self._check_context(X, needs_last=False)
         inputs = self._check_inputs_given(u)
         if inputs is not None:
@@ -544,10 +639,15 @@ class ForecasterMixin:
         return u
 
     def _forecast(self, horizon: Horizon) -> Any:
-        if horizon.context is None:
-            starts = self.context_
-        else:
-            starts = self._check_context(horizon.context).last_pieces()
+        return self._forecast_from(*self._resolved(horizon), horizon.n_steps)
+
+    def _resolved(self, horizon: Horizon) -> tuple[Trajectories, Any, Any]:
+        """Where a forecast starts: trajectories, and inputs before and after their end.
+
+        Inputs are None, or for each trajectory those of all rows but the last, and an
+        array (batch, n_steps, n_inputs).
+        """
+        starts = self._continued(horizon.context)
         past, future = None, None
         if self._check_inputs_given(horizon.u) is not None:
             past, future = check_future_inputs(
@@ -560,11 +660,22 @@ class ForecasterMixin:
             )
         if horizon.context is None:
             past = self._past_inputs
+        return starts, past, future
+
+    def _continued(self, context: Any) -> Trajectories:
+        """What a forecast continues: the ends of a context, or of the training data."""
+        if context is None:
+            return self.context_
+        return self._check_context(context).last_pieces()
+
+    def _forecast_from(
+        self, starts: Trajectories, past: Any, future: Any, n_steps: int
+    ) -> Any:
+        """Rows after what `_resolved` gives, in the form of the trajectories."""
         states = self._begin_all(starts.pieces, past)
         with np.errstate(all="ignore"):
-            rows = self._rollout(states, horizon.n_steps, future)
-        rows = self._finish(rows, starts.dtype)
-        return rows if starts.form == "array" else starts.join(list(rows))
+            rows = self._rollout(states, n_steps, future)
+        return starts.join(self._finish(rows, starts.dtype))
 
     def _finish(self, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Rows (batch, n_steps, d) in the context's type, NaN where they diverged."""
@@ -648,7 +759,7 @@ def _end_where_diverged(rows: np.ndarray, who: str, warn: bool = True) -> None:
         f"are NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, "
         f"or lower the rank or degree of the model.",
         DivergenceWarning,
-        stacklevel=4,
+        stacklevel=caller_level(),
     )
 
 

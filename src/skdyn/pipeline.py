@@ -22,9 +22,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import (
     ForecasterMixin,
+    ForecastInterval,
     Horizon,
     TransformMixin,
     as_horizon,
+    interval_request,
     min_context,
     one_step_r2,
 )
@@ -54,6 +56,14 @@ def _ends_in_predictor(pipeline: Pipeline) -> bool:
 
 def _ends_in_scorer(pipeline: Pipeline) -> bool:
     return hasattr(pipeline._final_estimator, "score")
+
+
+def _ends_in_intervals(pipeline: Pipeline) -> bool:
+    final: Any = pipeline._final_estimator
+    # Of a search: what it has found, or what it searches over.
+    final = getattr(final, "best_estimator_", getattr(final, "estimator", final))
+    # A model that has none says why.
+    return final.forecast_interval is not None
 
 
 def _is_forecaster(step: Any) -> bool:
@@ -349,17 +359,8 @@ class Pipeline(_stock.Pipeline):
             if u is not None and horizon.u is None:
                 horizon = replace(horizon, u=params.pop("u"))
             Xt = horizon
-            if horizon.context is not None and _is_forecaster(final):
-                # Once for all steps: each would ask for its own rows only.
-                as_trajectories(
-                    horizon.context,
-                    allow_complex=self._allow_complex,
-                    min_rows=self.min_context_,
-                    why_min_rows=(
-                        f"A forecast of this Pipeline starts from {self.min_context_} "
-                        f"row(s) of the past; pass a longer context."
-                    ),
-                )
+            if _is_forecaster(final):
+                self._check_history(horizon)
         elif u is not None:
             self._check_inputs(X, u)
         if horizon is None and _is_forecaster(final) and self._inverse_needs_past():
@@ -392,6 +393,64 @@ class Pipeline(_stock.Pipeline):
             In the form of the context.
         """
         return self.predict(Horizon(n_steps, context=context, u=u))
+
+    @available_if(_ends_in_intervals)
+    def forecast_interval(
+        self,
+        n_steps: int | Horizon,
+        coverage: float = 0.9,
+        context: Any = None,
+        u: Any = None,
+        **params: Any,
+    ) -> ForecastInterval:
+        """A forecast with its uncertainty, in the units of the data.
+
+        Samples of the forecaster are brought back through the steps, and the interval
+        is that of what they then are. So it is right for steps whose inverse is not
+        linear, or adds the past.
+
+        Parameters
+        ----------
+        n_steps : int or Horizon
+            The number of rows, at least 1, or a request with a context of its own.
+        coverage : float, default=0.9
+            Share within the interval: see the forecaster.
+        context : array-like or list of array-likes, default=None
+            The rows to continue, at least ``min_context_`` of them. None continues the
+            trajectories of ``fit``.
+        u : array-like or list of array-likes, default=None
+            Inputs, for models fitted with inputs: see `skdyn.base.Horizon`.
+        **params : dict
+            Further parameters of the forecaster's ``forecast_interval``.
+
+        Returns
+        -------
+        ForecastInterval
+            In the form of the context.
+        """
+        horizon = interval_request(n_steps, context, u)
+        final = self._fitted_final()
+        self._check_history(horizon)
+        for step in self._native_steps():
+            horizon = step.transform(horizon)
+        return final.forecast_interval(horizon, coverage, **params)
+
+    def _check_history(self, horizon: Horizon) -> None:
+        """Raise where a context is too short for all steps together.
+
+        Each of them would ask for its own rows only.
+        """
+        if horizon.context is None:
+            return
+        as_trajectories(
+            horizon.context,
+            allow_complex=self._allow_complex,
+            min_rows=self.min_context_,
+            why_min_rows=(
+                f"A forecast of this Pipeline starts from {self.min_context_} "
+                f"row(s) of the past; pass a longer context."
+            ),
+        )
 
     @available_if(_ends_in_scorer)
     def score(self, X: Any, y: Any = None, *, u: Any = None, **params: Any) -> float:

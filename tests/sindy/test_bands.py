@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
+from skdyn.base import Horizon
 from skdyn.datasets import lorenz63, lotka_volterra, make_trajectories
 from skdyn.exceptions import DivergenceWarning
 from skdyn.preprocessing import PolynomialLift
@@ -25,6 +26,13 @@ from skdyn.sindy._uncertainty import CoefficientCovariance
 def noisy():
     X = make_trajectories(lorenz63(), 2300, dt=0.01, rtol=1e-10)
     return X, X + 0.01 * X.std() * np.random.default_rng(0).standard_normal(X.shape)
+
+
+def samples_of(model, coefs, n_steps, context=None, u=None):
+    horizon = Horizon(n_steps, context=context, u=u)
+    starts, past, future = model._resolved(horizon)
+    states = model._begin_all(starts.pieces, past)
+    return forecasts_of(model, coefs, states, n_steps, future)
 
 
 @pytest.mark.parametrize("model", [SINDy(dt=0.01), WeakSINDy(dt=0.01, intervals=True)])
@@ -50,7 +58,7 @@ def test_models_together_are_models_one_by_one(noisy):
     model = SINDy(dt=0.01).fit(Y[:1000])
     coefs = model.coef_ * np.array([1.0, 1.01, 0.99])[:, None, None]
     contexts = [Y[:5], Y[100:200]]
-    _, samples = forecasts_of(model, coefs, 20, contexts, None)
+    samples = samples_of(model, coefs, 20, contexts)
     for coef, sample in zip(coefs, samples, strict=True):
         rows = _with(model, coef).forecast(20, context=contexts)
         np.testing.assert_allclose(sample, rows, rtol=1e-6)
@@ -72,7 +80,7 @@ def test_bands_under_an_input_of_time():
     assert np.abs(band.mean - x[300:350]).max() < 0.02
     assert (band.lower < band.upper).all()
     coefs = np.array([model.coef_, 0.9 * model.coef_])
-    _, samples = forecasts_of(model, coefs, 20, None, push)
+    samples = samples_of(model, coefs, 20, u=push)
     for coef, sample in zip(coefs, samples, strict=True):
         rows = _with(model, coef).forecast(20, u=push)
         np.testing.assert_allclose(sample[0], rows, rtol=1e-6)
@@ -99,7 +107,7 @@ def test_ensembles_make_their_own_band(noisy):
     model = SINDy(solver=solver, dt=0.01).fit(Y[:1500])
     band = model.forecast_interval(30)
     assert band.samples.shape == (15, 30, 3)
-    _, samples = forecasts_of(model, model.solver_.solution_.ensemble, 30, None, None)
+    samples = samples_of(model, model.solver_.solution_.ensemble, 30)
     np.testing.assert_array_equal(samples[:, 0], band.samples)
 
 

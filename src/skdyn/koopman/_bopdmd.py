@@ -17,7 +17,13 @@ import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skdyn.base import ForecastInterval, Horizon
+from skdyn.base import (
+    ForecastInterval,
+    Horizon,
+    check_coverage,
+    interval_of,
+    interval_request,
+)
 from skdyn.koopman._modal import ModalForm, common_modes
 from skdyn.koopman._optdmd import OptDMD, Projection
 from skdyn.koopman._spectrum import Spectrum
@@ -207,7 +213,7 @@ class BOPDMD(OptDMD):
 
     def forecast_interval(
         self,
-        n_steps: int,
+        n_steps: int | Horizon,
         coverage: float = 0.9,
         context: Any = None,
         u: None = None,
@@ -219,8 +225,8 @@ class BOPDMD(OptDMD):
 
         Parameters
         ----------
-        n_steps : int
-            The number of rows, at least 1.
+        n_steps : int or Horizon
+            The number of rows, at least 1, or a request with a context of its own.
         coverage : float, default=0.9
             Fraction of the observations that lie in the interval, step by step.
         context : array-like or list of array-likes, default=None
@@ -239,29 +245,21 @@ class BOPDMD(OptDMD):
             If `coverage` is not between 0 and 1, or `u` is given.
         """
         check_is_fitted(self)
-        if not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage needs to be between 0 and 1, got {coverage}. Pass 0.9 for "
-                f"90%."
-            )
+        check_coverage(coverage)
         if self._is_complex:
             raise ValueError(
                 "An interval needs real data, got a model of complex data. Pass the "
                 "real and imaginary parts as features."
             )
-        mean = self.predict(Horizon(n_steps, context=context, u=u))
+        horizon = interval_request(n_steps, context, u)
+        starts, past, future = self._resolved(horizon)
+        mean = self._forecast_from(starts, past, future, horizon.n_steps)
         rng = np.random.RandomState(self._seed)
-        starts, pieces = self.context_, []
-        if context is not None:
-            starts = self._check_context(context).last_pieces()
-            pieces = [np.asarray(piece, dtype=np.float64) for piece in starts.pieces]
-        drawn = np.empty((len(starts.pieces), self.n_trials, *np.shape(mean)[-2:]))
-        if isinstance(mean, list):
-            drawn = np.empty((len(mean), self.n_trials, *mean[0].shape))
-        for k, form in enumerate(self._trials):
-            if context is None:
-                spread = self._trial_states[k] - self._end_states
-                ends = self._end_states + self._spread * spread
+        pieces = [np.asarray(piece, dtype=np.float64) for piece in starts.pieces]
+        samples = []
+        for form, states in zip(self._trials, self._trial_states, strict=True):
+            if horizon.context is None:
+                ends = self._end_states + self._spread * (states - self._end_states)
             else:
                 noisy = [
                     piece + self.noise_std_ * rng.standard_normal(piece.shape)
@@ -270,16 +268,16 @@ class BOPDMD(OptDMD):
                 ends = np.concatenate(
                     [form.state_after(x[None], form.past(len(x))) for x in noisy]
                 )
-            rows = form.rollout(ends, n_steps)
-            drawn[:, k] = rows + self.noise_std_ * rng.standard_normal(rows.shape)
-        drawn = drawn.astype(starts.dtype, copy=False)
-        tail = (1 - coverage) / 2
-        lower, upper = np.quantile(drawn, [tail, 1 - tail], axis=1)
-        if starts.form == "array":
-            return ForecastInterval(mean, lower, upper, drawn.swapaxes(0, 1))
-        return ForecastInterval(
-            mean,
-            *(starts.join(list(each)) for each in (lower, upper, drawn)),
+            with np.errstate(all="ignore"):
+                rows = form.rollout(ends, horizon.n_steps)
+            samples.append(rows + self.noise_std_ * rng.standard_normal(rows.shape))
+        return interval_of(
+            np.array(samples, dtype=starts.dtype),
+            coverage,
+            horizon,
+            starts,
+            who=type(self).__name__,
+            mean=mean,
         )
 
 

@@ -13,7 +13,7 @@ from skdyn.neural._linear_regions import (
     PiecewiseLinearMap,
 )
 from skdyn.neural._memory import HiPPOMemory
-from skdyn.neural._plrnn import PLRNN
+from skdyn.neural._plrnn import PLRNN, fit_together
 from skdyn.neural._s4d import S4D
 from skdyn.neural._sequence import S4DClassifier, S4DRegressor
 
@@ -27,6 +27,7 @@ __all__ = [
     "PiecewiseLinearMap",
     "S4DClassifier",
     "S4DRegressor",
+    "fit_together",
     "hippo_matrices",
     "initial_diagonal",
     "perturb_then_diagonalise",

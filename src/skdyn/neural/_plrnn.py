@@ -19,17 +19,23 @@ References: see `PLRNN`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.utils import check_random_state
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from skdyn.base import ForecastInterval, Horizon
+from skdyn.base import (
+    ForecastInterval,
+    Horizon,
+    check_coverage,
+    interval_of,
+    interval_request,
+)
 from skdyn.neural._forecaster import NeuralForecaster, in_order
 from skdyn.neural._linear_regions import LinearRegionsMixin
 from skdyn.neural._plrnn_cell import VARIANTS, Cell, Layout
@@ -42,9 +48,12 @@ from skdyn.neural._plrnn_selection import (
 from skdyn.neural._plrnn_start import start
 from skdyn.neural._teacher_forcing import RULES, annealed, forcing, growth, strength
 from skdyn.utils._sklearn import Interval, StrOptions
-from skdyn.utils._trajectories import Pieces, Trajectories, check_future_inputs
+from skdyn.utils._trajectories import Pieces, Trajectories
 
-__all__ = ["PLRNN"]
+if TYPE_CHECKING:
+    from skdyn.neural._training import Job, Trained
+
+__all__ = ["PLRNN", "fit_together"]
 
 # Epochs of "auto" where data is plenty, batches of an epoch at most, and epochs
 # between checks.
@@ -62,6 +71,8 @@ _WINDOWS = 64
 _LINEAR_UNITS, _RELU_UNITS = 17, 4
 _BASES = 10
 _FEW_HINGES, _HINGES, _MOST_HINGES = 80, 50, 512
+# Steps of windows from which on "auto" takes a GPU.
+_LONG_WINDOW = 500
 # Restarts whose error is within this of the best's make the forecast bands.
 _BAND = 1.0
 
@@ -76,6 +87,15 @@ def _has_restarts(estimator: Any) -> bool:
             f"of at least 2, got {estimator.n_init}. Fit with n_init=5."
         )
     return True
+
+
+class _Plan(NamedTuple):
+    """What `fit` has made ready to train, and needs afterwards."""
+
+    job: Job
+    judge: FreeRunJudge | None
+    trajectories: Trajectories
+    inputs: Any
 
 
 class PLRNN(LinearRegionsMixin, NeuralForecaster):
@@ -161,14 +181,14 @@ default=0.1
         Factor on the learning rate: from 1 to 0.01, from 1 to 0 by half a cosine, a
         function of the fraction of training that is done, or 1.
     n_init : int, default=1
-        Restarts, each with hinges of its own.
+        Restarts, each with hinges of its own. On a GPU they train side by side.
     patience : int or None, default=None
         Checks without a better free run after which a restart ends. There are at most
         20 checks.
     device : {"auto", "cpu", "cuda", ...}, default="auto"
         Where to train. "auto" is the CPU for networks that fit its compiled loop, whose
-        latency no GPU reaches, and a GPU, where there is one, from 512 hinges or
-        windows of 500 steps.
+        latency no GPU reaches, and a GPU, where there is one, from 512 hinges, those of
+        all restarts together, or windows of 500 steps.
     callbacks : list or None, default=None
         skorch callbacks, or callables ``(epoch, record)``.
     warm_start : bool, default=False
@@ -389,10 +409,20 @@ default=0.1
         ConvergenceWarning
             Where training diverged, or every free run did.
         """
+        self._require_torch()
+        from skdyn.neural._together import train_all
+
+        plan = self._plan(X, u)
+        return self._conclude(plan, *train_all([plan.job]))
+
+    # -- what fit does -----------------------------------------------------------------
+
+    def _plan(self, X: Any, u: Any) -> _Plan:
+        """All of `fit` that comes before training."""
+        from skdyn.neural._plrnn_module import CompleteStarts, PLRNNModule
+
         self._allow_nan = self.allow_missing is True
         trajectories, acting = self._check_fit(X, u, reset=not self._goes_on)
-        self._require_torch()
-        from skdyn.neural._plrnn_module import CompleteStarts, PLRNNModule
 
         rows, given = in_order(trajectories.pieces, acting)
         if self.allow_missing:
@@ -422,7 +452,8 @@ default=0.1
             gradient_clip=self.gradient_clip,
         )
         recipe = replace(recipe, check_every=-(-recipe.max_epochs // _CHECKS))
-        if self.device == "auto" and not _pays_on_gpu(layout, n_window):
+        pays = _pays_on_gpu(layout, n_window, int(self.n_init))
+        if self.device == "auto" and not pays:
             recipe = replace(recipe, device="cpu")
         rule = _Forcing(
             self.alpha, n_window, int(self.forcing_interval), pieces, layout
@@ -466,16 +497,21 @@ default=0.1
                 record["d_stsp"] = last[0].d_stsp
                 record["d_hellinger"] = last[0].d_hellinger
 
-        self._train(build, draw, recipe, error=error, on_check=on_check)
-        self._keep(judge)
-        windows, acted = draw.examples(200)
+        job = self._job(
+            build, draw, recipe, error=error, on_check=on_check, together=True
+        )
+        return _Plan(job, judge, trajectories, acting)
+
+    def _conclude(self, plan: _Plan, trained: Trained) -> PLRNN:
+        """All of `fit` that comes after training."""
+        self._take(plan.job, trained)
+        self._keep(plan.judge)
+        windows, acted = plan.job.draw.examples(200)
         self.noise_std_ = self.scale_ * residual_deviation(
             self.cell_, windows, acted, self.alpha_
         )
-        self._remember(trajectories, acting)
+        self._remember(plan.trajectories, plan.inputs)
         return self
-
-    # -- what fit does -----------------------------------------------------------------
 
     def _standardised(
         self, rows: list[np.ndarray], given: list[np.ndarray] | None
@@ -619,7 +655,7 @@ default=0.1
     @available_if(_has_restarts)
     def forecast_interval(
         self,
-        n_steps: int,
+        n_steps: int | Horizon,
         coverage: float = 0.9,
         context: Any = None,
         u: Any = None,
@@ -635,8 +671,8 @@ default=0.1
 
         Parameters
         ----------
-        n_steps : int
-            The number of rows, at least 1.
+        n_steps : int or Horizon
+            The number of rows, at least 1, or a request with a context of its own.
         coverage : float, default=0.9
             Share of the observations within the band, step by step.
         context : array-like or list of array-likes, default=None
@@ -660,81 +696,120 @@ default=0.1
             If `coverage` is not between 0 and 1, or `n_samples` is below 2.
         """
         check_is_fitted(self)
-        if not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage needs to be between 0 and 1, got {coverage}. Pass 0.9 for "
-                f"90%."
-            )
+        check_coverage(coverage)
         if n_samples < 2:
             raise ValueError(f"n_samples needs to be at least 2, got {n_samples}.")
-        horizon, rng = (
-            Horizon(n_steps, context=context, u=u),
-            check_random_state(random_state),
-        )
+        horizon = interval_request(n_steps, context, u)
+        rng = check_random_state(random_state)
+        starts, past, future = self._resolved(horizon)
         least = min(error for error, _ in self._members)
         near = [cell for error, cell in self._members if error <= least + _BAND]
-        noise = self.noise_std_
         samples = []
         for k, cell in enumerate(near):
             n = len(range(k, n_samples, len(near)))
             if n:
                 member = copy.copy(self)
                 member.cell_ = cell
-                samples.append(member._noisy(horizon, n, noise, rng))
-        starts = self.context_
-        if context is not None:
-            starts = self._check_context(context).last_pieces()
-        drawn = self._finish_all(np.concatenate(samples), starts.dtype)
-        tail = (1 - coverage) / 2
-        with np.errstate(all="ignore"):
-            lower, upper = np.quantile(drawn, [tail, 1 - tail], axis=0)
-            mean = drawn.mean(axis=0)
-        if starts.form == "array":
-            return ForecastInterval(mean, lower, upper, drawn)
-        each = [list(part) for part in (mean, lower, upper, drawn.swapaxes(0, 1))]
-        return ForecastInterval(*(starts.join(part) for part in each))
+                # The row is one; each network makes a state of its own of it.
+                states = member._begin_all(starts.pieces, past)
+                samples.append(member._noisy(states, horizon.n_steps, future, n, rng))
+        rows = np.concatenate(samples)
+        drawn = self._finish(rows.reshape(-1, *rows.shape[2:]), starts.dtype)
+        return interval_of(
+            drawn.reshape(rows.shape),
+            coverage,
+            horizon,
+            starts,
+            who=type(self).__name__,
+        )
 
     def _noisy(
-        self, horizon: Horizon, n: int, noise: np.ndarray, rng: np.random.RandomState
+        self,
+        states: np.ndarray,
+        n_steps: int,
+        future: np.ndarray | None,
+        n: int,
+        rng: np.random.RandomState,
     ) -> np.ndarray:
         """Free runs (n, n_starts, n_steps, N) from noisy states, with noisy rows."""
-        states, future, _ = self._starts(horizon)
-        batch, M = states.shape
-        cell = self.cell_
+        (batch, M), noise = states.shape, self.noise_std_
         off = rng.standard_normal((n, batch, len(noise))) * (noise / self.scale_)
-        many = states + off @ cell.gain.T
+        many = states + off @ self.cell_.gain.T
         if future is not None:
             future = np.tile(future, (n, 1, 1))
         with np.errstate(all="ignore"):
-            rows = self._rollout(many.reshape(-1, M), horizon.n_steps, future)
+            rows = self._rollout(many.reshape(-1, M), n_steps, future)
         rows = rows.reshape(n, batch, *rows.shape[1:])
         return rows + noise * rng.standard_normal(rows.shape)
 
-    def _starts(
-        self, horizon: Horizon
-    ) -> tuple[np.ndarray, np.ndarray | None, Trajectories]:
-        """States that a forecast starts from, and its inputs."""
-        starts, future = self.context_, None
-        past: Any = self._past_inputs
-        if horizon.context is not None:
-            starts, past = self._check_context(horizon.context).last_pieces(), None
-        if self._check_inputs_given(horizon.u) is not None:
-            given, future = check_future_inputs(
-                horizon.u,
-                starts,
-                horizon.n_steps,
-                who=type(self).__name__,
-                n_inputs=self.n_inputs_,
-                past_allowed=horizon.context is not None,
-            )
-            past = past if horizon.context is None else given
-        return self._begin_all(starts.pieces, past), future, starts
 
-    def _finish_all(self, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """`_finish` of samples (n, n_starts, n_steps, N)."""
-        return self._finish(rows.reshape(-1, *rows.shape[2:]), dtype).reshape(
-            rows.shape
-        )
+def fit_together(
+    estimators: Sequence[PLRNN], X: Any, y: Any = None, *, u: Any = None
+) -> list[PLRNN]:
+    """Fit several networks to the same data, on a GPU side by side.
+
+    It is ``[each.fit(X, u=u) for each in estimators]``, to rounding. On a GPU all
+    restarts of all networks of one shape (variant, sizes, `sequence_length`,
+    `batch_size`, `optimizer`) train in one loop, which takes little longer than one of
+    them alone: a grid of learning rates, strengths of forcing, penalties and seeds in
+    one go. Networks of other shapes, and those with callbacks, train on their own. On a
+    CPU all train one after the other, as `fit` does; there `GridSearchCV` with
+    ``n_jobs`` is the faster way.
+
+    Parameters
+    ----------
+    estimators : sequence of PLRNN
+        They are fitted in place. ``[PLRNN(**point) for point in ParameterGrid(grid)]``
+        makes them of a grid.
+    X : array-like of shape (n_samples, n_features), or list of these
+        Training trajectories, rows in time order.
+    y : ignored
+        For scikit-learn's signature.
+    u : array-like of shape (n_samples, n_inputs), or list of these, default=None
+        Inputs; row k acts between rows k and k+1.
+
+    Returns
+    -------
+    list of PLRNN
+        The estimators.
+
+    Raises
+    ------
+    TypeError
+        For what is no PLRNN.
+
+    See Also
+    --------
+    skdyn.metrics.d_stsp, skdyn.metrics.d_hellinger : To choose among them.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import ParameterGrid
+    >>> from skdyn.datasets import make_lorenz63
+    >>> from skdyn.neural import PLRNN, fit_together
+    >>> X = make_lorenz63(500)
+    >>> grid = ParameterGrid({"lr": [1e-3, 5e-3], "max_epochs": [2]})
+    >>> fitted = fit_together([PLRNN(**point) for point in grid], X)
+    >>> [plrnn.predict(3).shape for plrnn in fitted]
+    [(3, 3), (3, 3)]
+    """
+    fitted = list(estimators)
+    for each in fitted:
+        if not isinstance(each, PLRNN):
+            raise TypeError(
+                f"fit_together needs PLRNN estimators, got {type(each).__name__}. Fit "
+                f"others by their own fit."
+            )
+        each._require_torch()
+    if not fitted:
+        return fitted
+    from skdyn.neural._together import train_all
+
+    plans = [each._plan(X, u) for each in fitted]
+    trained = train_all([plan.job for plan in plans])
+    for each, plan, found in zip(fitted, plans, trained, strict=True):
+        each._conclude(plan, found)
+    return fitted
 
 
 # -- bare functions --------------------------------------------------------------------
@@ -849,5 +924,6 @@ def _pairs(
     return x[seen], after[seen], u[seen]
 
 
-def _pays_on_gpu(layout: Layout, n_window: int) -> bool:
-    return layout.n_hinges >= _MOST_HINGES or n_window >= 500
+def _pays_on_gpu(layout: Layout, n_window: int, n_init: int) -> bool:
+    # Restarts train side by side there, and one after the other on a CPU.
+    return n_init * layout.n_hinges >= _MOST_HINGES or n_window >= _LONG_WINDOW

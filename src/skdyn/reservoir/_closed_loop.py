@@ -16,7 +16,7 @@ import numpy as np
 from skdyn.reservoir._readout import Layout
 from skdyn.reservoir._states import LANES, Stepper, Weights, add_product
 
-__all__ = ["free_run"]
+__all__ = ["advance_features", "free_run"]
 
 
 def free_run(
@@ -123,13 +123,7 @@ def _run_lanes(
     for k in range(out.shape[1]):
         if u is not None:
             tail[d:-1] = u[0, k] if batch == 1 else u[:, k].T
-        pre = then[:n]
-        np.dot(stepper.drive, tail, out=pre)
-        add_product(stepper.recurrent, now[:n], pre)
-        stepper.activate(pre, now[:n], left)
-        if layout.quadratic:
-            np.multiply(pre[1::2], pre[1::2], out=then[n:end])
-        then[end:] = tail
+        advance_features(stepper, layout, now, tail, left, out=then)
         y = readout @ then
         if picks is not None:
             y = y.reshape(len(readout), batch)[picks]
@@ -141,3 +135,37 @@ def _run_lanes(
         out[:, k] = tail[:d] if batch == 1 else tail[:d].T
         now, then = then, now
     return now[:n, None] if batch == 1 else now[:n]
+
+
+def advance_features(
+    stepper: Stepper,
+    layout: Layout,
+    now: np.ndarray,
+    tail: np.ndarray,
+    left: np.ndarray,
+    *,
+    out: np.ndarray,
+) -> None:
+    """Features after one more step: states, their squares, and the drive.
+
+    Parameters
+    ----------
+    stepper, layout
+        The reservoir, and the features of the readout.
+    now : ndarray of shape (n_units + ..., ...)
+        Features whose states are those before.
+    tail : ndarray of shape (n_drive + 1, ...)
+        The drive with its constant.
+    left : ndarray of shape (n_units, ...)
+        Room to work in.
+    out : ndarray of the shape of `now`
+        Overwritten.
+    """
+    n, end = layout.n_units, layout.n_units + layout.n_squares
+    state = out[:n]
+    np.dot(stepper.drive, tail, out=state)
+    add_product(stepper.recurrent, now[:n], state)
+    stepper.activate(state, now[:n], left)
+    if layout.quadratic:
+        np.multiply(state[1::2], state[1::2], out=out[n:end])
+    out[end:] = tail

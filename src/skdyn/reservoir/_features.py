@@ -42,7 +42,7 @@ from skdyn.utils._sklearn import (
 )
 from skdyn.utils._trajectories import Pieces, Trajectories, check_trajectories
 
-__all__ = ["ReservoirFeatures"]
+__all__ = ["ReservoirFeatures", "pooled"]
 
 
 def _comes_back(estimator: Any) -> bool:
@@ -378,24 +378,50 @@ matrix or callable, default="random"
     def _wrap(self, trajectories: Trajectories, outputs: Pieces, X: Any) -> Any:
         if self.pool is None:
             return super()._wrap(trajectories, outputs, X)
+        # Pieces between gaps in time count by their rows.
+        lead = self.min_context_ - 1
+        counts = trajectories.groups([np.array(n) for n in trajectories.lengths])
         groups = trajectories.groups(outputs)
-        if self.pool == "rows":
-            rows = np.concatenate([piece for group in groups for piece in group])
-        elif self.pool == "last":
-            rows = np.concatenate([group[-1] for group in groups])
-        else:
-            # Pieces between gaps in time count by their rows.
-            lead = self.min_context_ - 1
-            counts = trajectories.groups([np.array(n) for n in trajectories.lengths])
-            rows = np.stack(
-                [
-                    np.average(
-                        np.concatenate(group), axis=0, weights=np.array(n) - lead
-                    )
-                    for group, n in zip(groups, counts, strict=True)
-                ]
-            ).astype(outputs[0].dtype)
-        container = output_container(self)
-        if container == "default":
-            return rows
-        return create_frame(container, rows, self.get_feature_names_out())
+        return pooled(self, groups, [np.array(each) - lead for each in counts])
+
+
+def pooled(
+    transformer: Any,
+    groups: list[list[np.ndarray]],
+    weights: list[np.ndarray] | None = None,
+) -> Any:
+    """One table of the features of all trajectories, as `pool` says.
+
+    Parameters
+    ----------
+    transformer : transformer
+        With `pool`, "rows", "last" or "mean", and what it gives tables in.
+    groups : list of lists of arrays (n_i, p)
+        Features, for each piece of each trajectory.
+    weights : list of arrays, default=None
+        What the features of a trajectory count for in its mean; None is the same.
+
+    Returns
+    -------
+    ndarray or DataFrame
+        All rows one below the other, or one for each trajectory.
+    """
+    if transformer.pool == "rows":
+        rows = np.concatenate([piece for group in groups for piece in group])
+    elif transformer.pool == "last":
+        rows = np.stack([group[-1][-1] for group in groups])
+    else:
+        # All its pieces, where gaps in time have cut a trajectory.
+        means = [
+            np.average(
+                np.concatenate(group),
+                axis=0,
+                weights=None if weights is None else weights[i],
+            )
+            for i, group in enumerate(groups)
+        ]
+        rows = np.stack(means).astype(groups[0][0].dtype, copy=False)
+    container = output_container(transformer)
+    if container == "default":
+        return rows
+    return create_frame(container, rows, transformer.get_feature_names_out())

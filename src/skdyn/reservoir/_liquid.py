@@ -31,6 +31,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from skdyn.base import TransformMixin
+from skdyn.reservoir._features import pooled
 from skdyn.reservoir._forecaster import DrivenForecaster, last_pieces
 from skdyn.reservoir._readout import GramSum, Layout
 from skdyn.reservoir._settings import (
@@ -55,9 +56,7 @@ from skdyn.reservoir._states import BLOCK_ROWS
 from skdyn.utils._sklearn import (
     Interval,
     StrOptions,
-    create_frame,
     feature_names_in,
-    output_container,
 )
 from skdyn.utils._trajectories import Pieces, Trajectories, check_trajectories
 
@@ -435,18 +434,7 @@ class LiquidStateMachine(TransformMixin, BaseEstimator):
     def _wrap(self, trajectories: Trajectories, outputs: Pieces, X: Any) -> Any:
         if self.pool is None:
             return super()._wrap(trajectories, outputs, X)
-        groups = trajectories.groups(outputs)
-        if self.pool == "rows":
-            rows = np.concatenate([piece for group in groups for piece in group])
-        elif self.pool == "last":
-            rows = np.stack([group[-1][-1] for group in groups])
-        else:
-            # All its pieces, where gaps in time have cut a trajectory.
-            rows = np.stack([np.concatenate(group).mean(axis=0) for group in groups])
-        container = output_container(self)
-        if container == "default":
-            return rows
-        return create_frame(container, rows, self.get_feature_names_out())
+        return pooled(self, trajectories.groups(outputs))
 
     def _inverse(self, y: np.ndarray) -> np.ndarray:
         if self.pool is not None or not self.include_state:

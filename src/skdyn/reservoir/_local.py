@@ -33,6 +33,7 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.utils.parallel import Parallel, delayed
 
+from skdyn.reservoir._closed_loop import advance_features
 from skdyn.reservoir._forecaster import DrivenForecaster, last_pieces
 from skdyn.reservoir._patches import Patches, divisors, make_patches
 from skdyn.reservoir._penalty import (
@@ -48,13 +49,12 @@ from skdyn.reservoir._settings import (
     NOT_NEGATIVE,
     WASHOUT,
     check_leak,
+    draw_weights,
     generator_of,
-    input_scaling,
     mean_and_scale,
     standardisation,
 )
-from skdyn.reservoir._states import Stepper, Weights, add_product
-from skdyn.reservoir._topology import make_weights
+from skdyn.reservoir._states import Stepper, Weights
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Pieces, Trajectories
 
@@ -408,16 +408,7 @@ matrix or callable, default="random"
         )
         self.n_patches_ = len(self._patches.own)
         width = self._patches.seen.shape[1]
-        weights = make_weights(
-            self.n_units,
-            input_scaling(self.input_scaling, width, q),
-            spectral_radius=self.spectral_radius,
-            leak_rate=self.leak_rate,
-            bias_scaling=self.bias_scaling,
-            topology=self.topology,
-            degree=self.degree,
-            rng=rng,
-        )
+        weights = draw_weights(self, width, q, rng)
         self.weights_ = weights.astype(np.dtype(self.dtype))
         self._layout = Layout(
             self.n_units,
@@ -891,13 +882,7 @@ def _free_run(
             np.take(field, seen, axis=0, out=window, mode="clip")
             if u is not None:
                 acting[:] = u[:, k].T[:, None]
-            pre = then[:n]
-            np.dot(stepper.drive, tail, out=pre)
-            add_product(stepper.recurrent, now[:n], pre)
-            stepper.activate(pre, now[:n], left)
-            if layout.quadratic:
-                np.multiply(pre[1::2], pre[1::2], out=then[n:end])
-            then[end:] = tail
+            advance_features(stepper, layout, now, tail, left, out=then)
             for C, some in parts:
                 y[:, some] = C @ then[:, some]
             if delta:

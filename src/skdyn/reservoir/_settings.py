@@ -111,18 +111,29 @@ def draw_network(
         )
     check_leak(estimator.leak_rate)
     mean, scale = standardisation(estimator.standardise, trajectories, inputs)
-    weights = make_weights(
+    weights = draw_weights(estimator, d, q, rng, n_layers=estimator.n_layers)
+    return Network(weights, mean, scale, rng)
+
+
+def draw_weights(
+    estimator: Any,
+    n_features: int,
+    n_inputs: int,
+    rng: np.random.RandomState,
+    n_layers: int = 1,
+) -> Weights:
+    """Weights as an estimator's parameters say, for so many features and inputs."""
+    return make_weights(
         estimator.n_units,
-        input_scaling(estimator.input_scaling, d, q),
+        input_scaling(estimator.input_scaling, n_features, n_inputs),
         spectral_radius=estimator.spectral_radius,
         leak_rate=estimator.leak_rate,
         bias_scaling=estimator.bias_scaling,
         topology=estimator.topology,
         degree=estimator.degree,
-        n_layers=estimator.n_layers,
+        n_layers=n_layers,
         rng=rng,
     )
-    return Network(weights, mean, scale, rng)
 
 
 def generator_of(random_state: Any) -> np.random.RandomState:

@@ -16,10 +16,11 @@ so a hundred models cost one batched integration.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
+
+from skdyn.sindy._input_functions import Clocked
 
 __all__ = ["drawn_coefficients", "forecasts_of"]
 
@@ -48,89 +49,68 @@ def drawn_coefficients(
 
 
 def forecasts_of(
-    model: Any, coefs: np.ndarray, n_steps: int, context: Any, u: Any
-) -> tuple[Any, np.ndarray]:
-    """Forecasts of the model itself, in its form, and of others.
+    model: Any, coefs: np.ndarray, states: np.ndarray, n_steps: int, u: Any
+) -> np.ndarray:
+    """Forecasts of models of the same terms.
 
     Parameters
     ----------
     model : SparseModel
         A fitted flow or map.
     coefs : ndarray of shape (n_models, q, p)
-        Coefficients of the others.
+        Coefficients of the models.
+    states : ndarray of shape (n_starts, d)
+        Where all of them start.
     n_steps : int
         Rows to forecast.
-    context, u : as in ``forecast``
+    u : ndarray of shape (n_starts, n_steps, m), Clocked, or None
+        Inputs.
 
     Returns
     -------
-    mean : ndarray or list
-        ``model.forecast(n_steps, context, u)``.
-    samples : ndarray of shape (n_models, n_starts, n_steps, d)
+    ndarray of shape (n_models, n_starts, n_steps, d)
         NaN from where a model diverged.
     """
-    mean = model.forecast(n_steps, context=context, u=u)
     library = model.library_
     active = np.flatnonzero((coefs != 0).any(axis=(0, 1)))
     lanes = np.ascontiguousarray(coefs[:, :, active])
-    n_models = len(coefs)
+    n_models, is_flow = len(coefs), model._kind == "flow"
+    which = np.repeat(lanes, len(states), axis=0)
 
-    def right_side(
+    def tiled(rows: np.ndarray) -> np.ndarray:
+        return np.tile(rows, (n_models, *(1,) * (rows.ndim - 1)))
+
+    def field(
         t: Any, y: np.ndarray, lane: np.ndarray, u: np.ndarray | None = None
     ) -> np.ndarray:
         values = library.values(y, u)[:, active]
         return np.einsum("np,nqp->nq", values, lane)
 
-    samples: list[np.ndarray] = []
-
-    def kept(found: np.ndarray) -> np.ndarray:
-        """Samples (n_models * batch, n_steps, d) put by; zeros for the protocol."""
-        found = found.reshape(n_models, -1, *found.shape[1:])
-        lost = ~np.isfinite(found).all(axis=3)
-        found[np.maximum.accumulate(lost, axis=2)] = np.nan
-        samples.append(found)
-        return np.zeros(found.shape[1:])
-
-    def rollout(state: np.ndarray, n_steps: int, u: np.ndarray | None) -> np.ndarray:
-        many = np.tile(state, (n_models, 1))
-        which = np.repeat(lanes, len(state), axis=0)
-        if model._kind == "flow" and u is None:
-            return kept(model._solution(right_side, None, many, n_steps, (which,)))
-        rows = []
-        for k in range(n_steps):
-            given = () if u is None else (np.tile(u[:, k], (n_models, 1)),)
-            if model._kind == "flow":
-                args = (which, *given)
-                many = model._solution(right_side, None, many, 1, args)[:, 0]
-            else:
-                many = right_side(None, many, which, *given)
-            rows.append(many)
-        return kept(np.stack(rows, axis=1))
-
-    def integrated(
-        state: np.ndarray, n_steps: int, given: tuple[np.ndarray, ...], functions: Any
+    def clocked(
+        t: Any, y: np.ndarray, lane: np.ndarray, start: np.ndarray, of: np.ndarray
     ) -> np.ndarray:
-        """The same for inputs u(t)."""
+        return field(t, y, lane, u.functions(start + t, of))
 
-        def moved(
-            t: Any, y: np.ndarray, lane: np.ndarray, start: np.ndarray, of: np.ndarray
-        ) -> np.ndarray:
-            return right_side(t, y, lane, functions(start + t, of))
+    def after(many: np.ndarray, k: int) -> np.ndarray:
+        """The row after step k, (n_models * n_starts, d)."""
+        if isinstance(u, Clocked):
+            now = tiled(u.time + k * model.dt_), tiled(u.which)
+            rows = model._solution(clocked, None, many, 1, (which, *now))
+            return np.asarray(rows[:, 0])
+        given = [which] if u is None else [which, tiled(u[:, k])]
+        if is_flow:
+            return np.asarray(model._solution(field, None, many, 1, given)[:, 0])
+        return field(None, many, *given)
 
-        many = np.tile(state, (n_models, 1))
-        which = np.repeat(lanes, len(state), axis=0)
-        start, of = (np.tile(each, n_models) for each in given)
-        rows = []
-        for k in range(n_steps):
-            args = (which, start + k * model.dt_, of)
-            many = model._solution(moved, None, many, 1, args)[:, 0]
-            rows.append(many)
-        return kept(np.stack(rows, axis=1))
-
-    # The protocol finds the starts and the inputs, as it does for any forecast.
-    other = copy.copy(model)
-    other._rollout = rollout
-    if model._kind == "flow":
-        other._integrated = integrated
-    other.forecast(n_steps, context=context, u=u)
-    return mean, samples[0]
+    many = tiled(states)
+    with np.errstate(all="ignore"):
+        if is_flow and u is None:
+            rows = model._solution(field, None, many, n_steps, (which,))
+        else:
+            rows = np.empty((len(many), n_steps, many.shape[1]))
+            for k in range(n_steps):
+                rows[:, k] = many = after(many, k)
+    rows = rows.reshape(n_models, len(states), n_steps, -1)
+    lost = ~np.isfinite(rows).all(axis=3)
+    rows[np.maximum.accumulate(lost, axis=2)] = np.nan
+    return rows

@@ -27,7 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdyn.sindy._criteria import CHOICE, FLOOR, Choice
 from skdyn.sindy._problem import Problem
-from skdyn.sindy._solver import Path, Solution, Solver
+from skdyn.sindy._solver import Path, Solution, Solver, numbers_of_terms
 from skdyn.sindy._subsets import Proof, Target, best_of_each_size, inverse, prove
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._warn import caller_level
@@ -187,18 +187,11 @@ class BestSubset(Solver):
     def _sizes(
         self, problem: Problem, targets: list[tuple[np.ndarray, Target]]
     ) -> list[int]:
-        q = problem.shape[0]
-        given = np.asarray(self.n_terms)
-        if given.dtype.kind not in "iu" or given.ndim > 1 or given.size not in (1, q):
-            raise ValueError(
-                f"n_terms needs a whole number, or one for each of the {q} equations, "
-                f"got {self.n_terms!r}."
-            )
-        sizes = [int(size) for size in np.broadcast_to(given, (q,))]
+        sizes = numbers_of_terms(self.n_terms, problem.shape[0])
         for name, size, (columns, _) in zip(
             problem.equations, sizes, targets, strict=True
         ):
-            if not 0 <= size <= len(columns):
+            if size > len(columns):
                 raise ValueError(
                     f"n_terms needs to be from 0 to {len(columns)}, the terms that "
                     f"may stand in the equation of {name}, got {size}. Lower n_terms."

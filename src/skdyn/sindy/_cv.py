@@ -41,6 +41,7 @@ from skdyn.sindy._sindy import SINDy
 from skdyn.sindy._solver import Path
 from skdyn.utils._sklearn import Interval, StrOptions
 from skdyn.utils._trajectories import Pieces
+from skdyn.utils._warn import caller_level
 
 __all__ = ["CVTable", "SINDyCV"]
 
@@ -244,7 +245,7 @@ class SINDyCV(ForecasterMixin, BaseEstimator):
                 f"SINDyCV needs at least {2 * _LEAST_ROWS} rows to leave some out, got "
                 f"{len(rows)}. The terms are those of the solver's own choice.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=caller_level(),
             )
             chosen, error, prices = 0, np.zeros((1, 1)), np.zeros(1)
             coefs = [best.coef_]

@@ -16,10 +16,9 @@ expressions; what they compute is compiled (`skdyn.sindy._compiled`).
 from __future__ import annotations
 
 import math
-import numbers
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -29,6 +28,16 @@ import numpy as np
 from skdyn.sindy._compiled import Compiled, Polynomials, derivatives, polynomials
 from skdyn.sindy._library import Library
 from skdyn.sindy._structure import Atom, Structure, structure_of
+from skdyn.sindy._texts import (
+    EquationTexts,
+    aligned_latex,
+    check_precision,
+    frame_of,
+    imported_sympy,
+    latex_number,
+    signed_sum,
+    weighted_term,
+)
 
 __all__ = ["EquationTerm", "Equations"]
 
@@ -47,7 +56,7 @@ class EquationTerm(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Equations:
+class Equations(EquationTexts):
     """Sparse equations of a flow or map, as a value.
 
     Parameters
@@ -256,58 +265,12 @@ class Equations:
 
     # -- text --------------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        return len(self.coef)
+    @property
+    def _left_names(self) -> tuple[str, ...]:
+        return tuple(self.targets)
 
-    def __iter__(self) -> Iterator[str]:
-        return (self[j] for j in range(len(self)))
-
-    def __getitem__(self, which: int | str) -> str:
-        return self._right(self._number(which), 4)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def __repr__(self) -> str:
-        return self.text()
-
-    def text(self, precision: int = 4) -> str:
-        """All equations, one a line.
-
-        Parameters
-        ----------
-        precision : int, default=4
-            Significant digits of the coefficients.
-
-        Returns
-        -------
-        str
-        """
-        check_precision(precision)
-        suffix = "'" if self.kind == "flow" else "[k+1]"
-        return "\n".join(
-            f"{_plain_name(name)}{suffix} = {self._right(j, precision)}"
-            for j, name in enumerate(self.targets)
-        )
-
-    def _number(self, which: int | str) -> int:
-        if isinstance(which, str):
-            if which not in self.targets:
-                raise KeyError(
-                    f"There is no equation of {which!r}, but of "
-                    f"{', '.join(map(repr, self.targets))}."
-                )
-            return self.targets.index(which)
-        if isinstance(which, (bool, np.bool_)) or not isinstance(
-            which, numbers.Integral
-        ):
-            raise TypeError(
-                f"Equations are known by number or name, got {type(which).__name__}."
-            )
-        n = len(self)
-        if not -n <= which < n:
-            raise IndexError(f"There are {n} equation(s), got number {which}.")
-        return int(which) % n
+    def _left(self, name: str) -> str:
+        return _plain_name(name) + ("'" if self.kind == "flow" else "[k+1]")
 
     def _right(self, j: int, precision: int) -> str:
         sums = []
@@ -656,68 +619,7 @@ class Equations:
         return polynomials(self._structure, self._stacked)
 
 
-# -- optional packages -----------------------------------------------------------------
-
-
-def imported_sympy(who: str) -> Any:
-    """The module, or an error that says how to get it."""
-    try:
-        import sympy
-    except ImportError as error:
-        raise ImportError(
-            f"{who}.sympy needs sympy. Install it with: pip install "
-            f'"skdyn[symbolic]", or read the equations with print and latex().'
-        ) from error
-    return sympy
-
-
-def frame_of(rows: Sequence[Any], columns: list[str]) -> Any:
-    """Rows as a pandas.DataFrame."""
-    try:
-        import pandas as pd
-    except ImportError as error:
-        raise ImportError(
-            "to_frame needs pandas. Install it with: pip install 'skdyn[interop]', "
-            "or use the coefficients, coef_, and their names, terms_."
-        ) from error
-    return pd.DataFrame(rows, columns=columns)
-
-
-# -- sums and names --------------------------------------------------------------------
-
-
-def weighted_term(coef: float, term: str, precision: int) -> str:
-    """A term as text with the size of its coefficient; an empty one is the constant."""
-    size = f"{abs(coef):.{precision}g}"
-    return term if size == "1" and term else f"{size} {term}".rstrip()
-
-
-def signed_sum(coef: Sequence[float] | np.ndarray, shown: Sequence[str]) -> str:
-    """What is `shown` of each term, without signs, as a sum by the signs of `coef`."""
-    text = ""
-    for c, each in zip(coef, shown, strict=True):
-        sign = "-" if c < 0 else "+" if text else ""
-        text += f" {sign} {each}" if text else f"{sign}{each}"
-    return text or "0"
-
-
-def aligned_latex(lines: Sequence[str]) -> str:
-    """Equations in a LaTeX environment, one below the other."""
-    body = " \\\\\n".join(lines)
-    return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
-
-
-def check_precision(precision: Any) -> None:
-    """Raise for what is no number of significant digits."""
-    if (
-        isinstance(precision, bool)
-        or not isinstance(precision, numbers.Integral)
-        or precision < 1
-    ):
-        raise ValueError(
-            f"precision needs to be a number of digits of at least 1, got "
-            f"{precision!r}."
-        )
+# -- names -----------------------------------------------------------------------------
 
 
 def _plain_name(name: str) -> str:
@@ -791,15 +693,6 @@ def _latex_left(name: str, kind: str) -> str:
     if base.startswith("\\mathrm"):
         return f"\\frac{{d}}{{dt}} {base}{below}"
     return f"\\dot{{{base}}}{below}"
-
-
-def latex_number(value: float, precision: int) -> str:
-    """A number with its power of ten."""
-    text = f"{value:.{precision}g}"
-    if not math.isfinite(value):
-        return "\\infty" if math.isinf(value) else "\\mathrm{nan}"
-    digits, _, exponent = text.partition("e")
-    return f"{digits} \\times 10^{{{int(exponent)}}}" if exponent else digits
 
 
 # -- units -----------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from skdyn.sindy._equations import (
+from skdyn.sindy._fields import AXES, FieldTerm, without_one_each
+from skdyn.sindy._texts import (
+    EquationTexts,
     aligned_latex,
     check_precision,
     frame_of,
@@ -17,13 +19,12 @@ from skdyn.sindy._equations import (
     signed_sum,
     weighted_term,
 )
-from skdyn.sindy._fields import AXES, FieldTerm, without_one_each
 
 __all__ = ["FieldEquations"]
 
 
-@dataclass(frozen=True, eq=False)
-class FieldEquations:
+@dataclass(frozen=True, eq=False, repr=False)
+class FieldEquations(EquationTexts):
     """Partial differential equations: terms, coefficients, text.
 
     Attributes
@@ -89,45 +90,12 @@ class FieldEquations:
 
     # -- text --------------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        return len(self.coef)
+    @property
+    def _left_names(self) -> tuple[str, ...]:
+        return self.fields
 
-    def __iter__(self) -> Iterator[str]:
-        return (self[j] for j in range(len(self)))
-
-    def __getitem__(self, which: int | str) -> str:
-        if isinstance(which, str):
-            if which not in self.fields:
-                raise KeyError(
-                    f"There is no equation of {which!r}, but of "
-                    f"{', '.join(map(repr, self.fields))}."
-                )
-            which = self.fields.index(which)
-        return self._right(which, 4)
-
-    def __str__(self) -> str:
-        return self.text()
-
-    def __repr__(self) -> str:
-        return self.text()
-
-    def text(self, precision: int = 4) -> str:
-        """All equations, one a line.
-
-        Parameters
-        ----------
-        precision : int, default=4
-            Significant digits of the coefficients.
-
-        Returns
-        -------
-        str
-        """
-        check_precision(precision)
-        return "\n".join(
-            f"{name}_t = {self._right(j, precision)}"
-            for j, name in enumerate(self.fields)
-        )
+    def _left(self, name: str) -> str:
+        return f"{name}_t"
 
     def _right(self, j: int, precision: int) -> str:
         def shown(c: float, i: int) -> str:

@@ -29,10 +29,14 @@ from skdyn.base import (
     ForecastInterval,
     Horizon,
     as_horizon,
+    check_coverage,
+    interval_of,
+    interval_request,
 )
 from skdyn.sindy._bands import drawn_coefficients, forecasts_of
 from skdyn.sindy._constraints import Constraints, constrained_problem
 from skdyn.sindy._equations import Equations
+from skdyn.sindy._input_functions import Clocked, InputFunctions, input_clocks
 from skdyn.sindy._integrated import Integrated, rows_of
 from skdyn.sindy._library import Library, Samples, fit_library, library_moments
 from skdyn.sindy._problem import Problem
@@ -53,9 +57,7 @@ from skdyn.utils._warn import caller_level
 
 __all__ = [
     "FlowForecasts",
-    "InputFunctions",
     "SparseModel",
-    "input_clocks",
     "median_step",
 ]
 
@@ -176,7 +178,7 @@ class SparseModel(ForecasterMixin, BaseEstimator):
     @available_if(_has_intervals)
     def forecast_interval(
         self,
-        n_steps: int,
+        n_steps: int | Horizon,
         coverage: float = 0.9,
         context: Any = None,
         u: Any = None,
@@ -191,8 +193,8 @@ class SparseModel(ForecasterMixin, BaseEstimator):
 
         Parameters
         ----------
-        n_steps : int
-            The number of rows, at least 1.
+        n_steps : int or Horizon
+            The number of rows, at least 1, or a request with a context of its own.
         coverage : float, default=0.9
             Share of the models' forecasts within the band, step by step.
         context : array-like or list of array-likes, default=None
@@ -213,11 +215,7 @@ class SparseModel(ForecasterMixin, BaseEstimator):
             Noise of observations is not part of it.
         """
         check_is_fitted(self)
-        if not 0 < coverage < 1:
-            raise ValueError(
-                f"coverage needs to be between 0 and 1, got {coverage}. Pass 0.9 for "
-                f"90%."
-            )
+        check_coverage(coverage)
         models = self.solver_.solution_.ensemble
         if models is None:
             models = drawn_coefficients(
@@ -226,24 +224,22 @@ class SparseModel(ForecasterMixin, BaseEstimator):
                 n_models,
                 check_random_state(random_state),
             )
-        mean, samples = forecasts_of(self, models, n_steps, context, u)
-        tail = (1 - coverage) / 2
-        lost = np.isnan(samples)
-        below = np.where(lost, -np.inf, samples)
-        above = np.where(lost, np.inf, samples)
-
-        def formed(rows: np.ndarray, axis: int) -> Any:
-            """In the form of the forecast, whose starts are along `axis`."""
-            parts = list(np.moveaxis(rows, axis, 0))
-            if isinstance(mean, list):
-                return parts
-            return parts[0] if mean.ndim == 2 else rows
-
-        lower = np.quantile(below, tail, axis=0, method="lower")
-        upper = np.quantile(above, 1 - tail, axis=0, method="higher")
-        return ForecastInterval(
-            mean, formed(lower, 0), formed(upper, 0), formed(samples, 1)
+        horizon = interval_request(n_steps, context, u)
+        starts, past, future = self._resolved(horizon)
+        states = self._begin_all(starts.pieces, past)
+        samples = forecasts_of(self, models, states, horizon.n_steps, future)
+        return interval_of(
+            samples,
+            coverage,
+            horizon,
+            starts,
+            who=type(self).__name__,
+            mean=self._forecast_from(starts, past, future, horizon.n_steps),
+            lost_beyond=True,
         )
+
+    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
+        return contexts[:, -1].astype(np.float64)
 
     def _covariance(self) -> CoefficientCovariance:
         check_is_fitted(self)
@@ -394,109 +390,6 @@ def _warn_of_dependence(unit: np.ndarray, terms: np.ndarray, who: str) -> None:
     )
 
 
-# -- inputs as functions of time -------------------------------------------------------
-
-
-class InputFunctions:
-    """Inputs u(t), one function for all trajectories or one for each.
-
-    A function is called with many times at once where that gives what it gives for
-    each, and with one after the other where not.
-    """
-
-    def __init__(self, calls: Sequence[Callable[[np.ndarray], np.ndarray]]) -> None:
-        self.calls = list(calls)
-
-    @staticmethod
-    def are(u: Any) -> bool:
-        """Tell whether `u` is a function, or a list of functions."""
-        if isinstance(u, (list, tuple)):
-            return bool(u) and all(callable(each) for each in u)
-        return callable(u)
-
-    @classmethod
-    def of(
-        cls, u: Any, n_trajectories: int, n_inputs: int, start: float
-    ) -> InputFunctions:
-        """Check functions for so many trajectories; `n_inputs` 0 takes any number."""
-        functions = list(u) if isinstance(u, (list, tuple)) else [u]
-        if len(functions) not in (1, n_trajectories):
-            raise ValueError(
-                f"u needs one function of time, or one for each of {n_trajectories} "
-                f"trajectories, got {len(functions)}."
-            )
-        found = [_batched(function, start) for function in functions]
-        widths = [width for _, width in found]
-        wanted = n_inputs or widths[0]
-        if set(widths) != {wanted}:
-            raise ValueError(
-                f"u needs to give {wanted} input(s) at each time, got {widths[0]}"
-                f"{f' to {widths}' if len(widths) > 1 else ''}."
-            )
-        return cls([call for call, _ in found])
-
-    def __call__(self, t: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """Inputs (n, m) at times (n,) of the trajectories `which` (n,)."""
-        if len(self.calls) == 1:
-            return self.calls[0](t)
-        rows: np.ndarray | None = None
-        for i in np.unique(which):
-            some = which == i
-            values = self.calls[i](t[some])
-            if rows is None:
-                rows = np.empty((len(t), values.shape[1]))
-            rows[some] = values
-        assert rows is not None
-        return rows
-
-
-def _batched(
-    function: Any, start: float
-) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
-    """`function` of many times (n,), giving (n, n_inputs), and their number."""
-
-    def together(t: np.ndarray) -> np.ndarray:
-        return np.asarray(function(t), np.float64).reshape(len(t), -1)
-
-    def turned(t: np.ndarray) -> np.ndarray:
-        return np.asarray(function(t), np.float64).T
-
-    def one_by_one(t: np.ndarray) -> np.ndarray:
-        rows = [np.asarray(function(float(each)), np.float64) for each in t]
-        return np.reshape(rows, (len(t), -1))
-
-    try:
-        value = np.asarray(function(start), np.float64)
-    except Exception:
-        # Some take arrays only.
-        value = np.asarray(function(np.array([start])), np.float64)
-        if value.ndim == 2 and len(value) == 1:
-            return together, value.shape[1]
-    if value.ndim > 1 or not value.size:
-        raise ValueError(
-            f"u needs to give a row of inputs, of shape (n_inputs,), at one time, or "
-            f"of shape (n, n_inputs) at n times, got shape {value.shape} at time "
-            f"{start}."
-        )
-    width = int(value.size)
-    # More times than inputs, so that the shape tells which axis is which.
-    probe = start + np.sqrt(2) * np.arange(width + 2)
-    try:
-        shape = np.shape(function(probe))
-        if shape == (width, len(probe)):
-            many = turned
-        elif shape == (len(probe), width) or (width == 1 and shape == probe.shape):
-            many = together
-        else:
-            return one_by_one, width
-        if np.allclose(many(probe), one_by_one(probe), rtol=1e-12, atol=1e-12):
-            return many, width
-    except Exception:
-        # What cannot take many times takes them one by one.
-        pass
-    return one_by_one, width
-
-
 # -- forecasts of flows ----------------------------------------------------------------
 
 
@@ -569,32 +462,22 @@ class FlowForecasts(Integrated):
             np.full(len(clock), i) for i, group in enumerate(groups) for clock in group
         ]
         starts = trajectories.rows().astype(np.float64)
-        given = np.concatenate(clocks), np.concatenate(which)
-        rows = self._integrated(starts, 1, given, functions)
+        acting = Clocked(functions, np.concatenate(clocks), np.concatenate(which))
+        rows = self._rollout(starts, 1, acting)
         rows = self._finish(rows, trajectories.dtype)[:, 0]
         return trajectories.join(trajectories.split(rows))
 
-    def _forecast(self, horizon: Horizon) -> Any:
+    def _resolved(self, horizon: Horizon) -> tuple[Trajectories, Any, Any]:
         if not InputFunctions.are(horizon.u):
-            return super()._forecast(horizon)
+            return super()._resolved(horizon)
         self._check_inputs_given(horizon.u)
-        if horizon.context is None:
-            starts, ends = self.context_, self._ends
-        else:
-            starts = self._check_context(horizon.context).last_pieces()
-            ends = [
-                (starts.origin(i)[0] - 1) * self.dt_ for i in range(len(starts.pieces))
-            ]
+        starts = self._continued(horizon.context)
         n = len(starts.pieces)
+        ends = self._ends
+        if horizon.context is not None:
+            ends = [(starts.origin(i)[0] - 1) * self.dt_ for i in range(n)]
         functions = InputFunctions.of(horizon.u, n, self.n_inputs_, ends[0])
-        states = self._begin_all(starts.pieces, None)
-        given = np.array(ends), np.arange(n)
-        rows = self._integrated(states, horizon.n_steps, given, functions)
-        rows = self._finish(rows, starts.dtype)
-        return rows if starts.form == "array" else starts.join(list(rows))
-
-    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
-        return contexts[:, -1].astype(np.float64)
+        return starts, None, Clocked(functions, np.array(ends), np.arange(n))
 
     def _step(
         self, state: np.ndarray, u: np.ndarray | None
@@ -603,40 +486,34 @@ class FlowForecasts(Integrated):
         return row, row
 
     def _rollout(
-        self, state: np.ndarray, n_steps: int, u: np.ndarray | None
+        self, state: np.ndarray, n_steps: int, u: np.ndarray | Clocked | None
     ) -> np.ndarray:
-        if u is not None:
+        if u is None:
+            return self._integrated(state, n_steps)
+        if not isinstance(u, Clocked):
             # Inputs jump between rows, which no step may cross.
             return super()._rollout(state, n_steps, u)
-        return self._integrated(state, n_steps)
-
-    def _integrated(
-        self,
-        state: np.ndarray,
-        n_steps: int,
-        given: tuple[np.ndarray, ...] = (),
-        functions: InputFunctions | None = None,
-    ) -> np.ndarray:
-        """Rows (batch, n_steps, d) that follow states, NaN where they cannot.
-
-        `given` are constant inputs (batch, m) or, for functions, the times (batch,) of
-        the states and the trajectories that they belong to.
-        """
-        if functions is None:
-            few = 0
-            if type(self)._velocity is FlowForecasts._velocity:
-                few = most_singly(self.equations_.function, self.method)
-            return self._solution(
-                *self._right_side(None), state, n_steps, given, n_singly=few
-            )
         # From row to row: a step over many might not see a short pulse.
-        sides, rows = self._right_side(functions), []
-        start, which = given
+        sides, rows = self._right_side(u.functions), []
         for k in range(n_steps):
-            now = start + k * self.dt_
-            state = self._solution(*sides, state, 1, (now, which))[:, 0]
+            given = u.time + k * self.dt_, u.which
+            state = self._solution(*sides, state, 1, given)[:, 0]
             rows.append(state)
         return np.stack(rows, axis=1)
+
+    def _integrated(
+        self, state: np.ndarray, n_steps: int, given: tuple[np.ndarray, ...] = ()
+    ) -> np.ndarray:
+        """Rows (batch, n_steps, d) that follow states, under constant inputs if any.
+
+        NaN where they cannot.
+        """
+        few = 0
+        if type(self)._velocity is FlowForecasts._velocity:
+            few = most_singly(self.equations_.function, self.method)
+        return self._solution(
+            *self._right_side(None), state, n_steps, given, n_singly=few
+        )
 
     def _right_side(self, functions: InputFunctions | None) -> tuple[Any, Any]:
         """The velocity and its derivative, of times, states and what they need."""
@@ -721,19 +598,6 @@ class FlowForecasts(Integrated):
             atol=np.r_[self._tolerance(), 1e-3 * self.rtol * weights],
         )
         return after[:, 0, d:].reshape(n, d, d)
-
-
-def input_clocks(trajectories: Trajectories, dt: float) -> list[np.ndarray]:
-    """Times of the rows of every piece, from 0 at the first row that there was.
-
-    Rows that transformers took off the start count.
-    """
-    clocks = []
-    for i, group in enumerate(trajectories.groups(trajectories.pieces)):
-        stops = trajectories.origin(i)[1]
-        for piece, stop in zip(group, stops, strict=True):
-            clocks.append(dt * np.arange(stop - len(piece), stop))
-    return clocks
 
 
 def median_step(times: Sequence[np.ndarray]) -> float:

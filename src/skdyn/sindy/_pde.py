@@ -553,9 +553,6 @@ class PDESINDy(Integrated, SparseModel):
 
     # -- forecasts ---------------------------------------------------------------------
 
-    def _begin(self, contexts: np.ndarray, u: np.ndarray | None) -> np.ndarray:
-        return contexts[:, -1].astype(np.float64)
-
     def _step(
         self, state: np.ndarray, u: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:

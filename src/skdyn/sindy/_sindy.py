@@ -37,15 +37,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdyn.datasets import Flow
 from skdyn.sindy._constraints import Constraints
+from skdyn.sindy._input_functions import InputFunctions, input_clocks
 from skdyn.sindy._library import Samples, fit_library, library_moments
-from skdyn.sindy._model import (
-    IMPLICIT,
-    FlowForecasts,
-    InputFunctions,
-    SparseModel,
-    input_clocks,
-    median_step,
-)
+from skdyn.sindy._model import IMPLICIT, FlowForecasts, SparseModel, median_step
 from skdyn.sindy._noise import Sums, noise_moments, plus
 from skdyn.sindy._test_functions import noise_variance
 from skdyn.utils._differentiation import (

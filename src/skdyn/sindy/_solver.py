@@ -25,7 +25,14 @@ from skdyn.utils._moments import Moments
 from skdyn.utils._sklearn import check_sample_weight, feature_names_in
 from skdyn.utils._warn import caller_level
 
-__all__ = ["Path", "Solution", "Solver", "warn_of_empty"]
+__all__ = [
+    "Path",
+    "Solution",
+    "Solver",
+    "for_each_equation",
+    "numbers_of_terms",
+    "warn_of_empty",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,6 +201,25 @@ class Solver(MultiOutputMixin, RegressorMixin, BaseEstimator):
 
     def _solve(self, problem: Problem) -> Solution:
         raise NotImplementedError
+
+
+def for_each_equation(given: Any, n_equations: int, name: str) -> np.ndarray:
+    """The numbers (q,) that one number, or one for each equation, stand for."""
+    numbers = np.asarray(given)
+    if numbers.ndim and numbers.shape != (n_equations,):
+        raise ValueError(
+            f"{name} needs one number for each of the {n_equations} equations, got "
+            f"shape {numbers.shape}. Pass a single number to use it for all."
+        )
+    return np.broadcast_to(numbers, (n_equations,))
+
+
+def numbers_of_terms(n_terms: Any, n_equations: int) -> list[int]:
+    """How many terms each equation is to have."""
+    numbers = for_each_equation(n_terms, n_equations, "n_terms")
+    if numbers.dtype.kind not in "iu" or (numbers < 0).any():
+        raise ValueError(f"n_terms needs whole numbers of at least 0, got {n_terms!r}.")
+    return [int(k) for k in numbers]
 
 
 def warn_of_empty(problem: Problem, coef: np.ndarray, solver: Any) -> None:

@@ -38,7 +38,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 
 from skdyn.sindy._criteria import CHOICE, Choice, independent_rows
 from skdyn.sindy._problem import Problem
-from skdyn.sindy._solver import Path, Solution, Solver
+from skdyn.sindy._solver import Path, Solution, Solver, numbers_of_terms
 from skdyn.utils._sklearn import Interval, StrOptions
 
 __all__ = ["FROLS", "SSR", "best_models", "refuse_bounds"]
@@ -114,17 +114,7 @@ class _Stepwise(Solver):
         q = problem.shape[0]
         if isinstance(self.n_terms, str):
             return [None] * q
-        given = np.asarray(self.n_terms)
-        if given.ndim and given.shape != (q,):
-            raise ValueError(
-                f"n_terms needs one number for each of the {q} equations, got shape "
-                f"{given.shape}. Pass a single number to use it for all."
-            )
-        if given.dtype.kind not in "iu" or (given < 0).any():
-            raise ValueError(
-                f"n_terms needs whole numbers of at least 0, got {self.n_terms!r}."
-            )
-        return [int(k) for k in np.broadcast_to(given, (q,))]
+        return list(numbers_of_terms(self.n_terms, q))
 
     def _supports(self, equation: _Equation, size: int | None) -> Supports:
         raise NotImplementedError

@@ -26,7 +26,7 @@ import numpy as np
 
 from skdyn.sindy._criteria import CHOICE, Choice
 from skdyn.sindy._problem import Problem
-from skdyn.sindy._solver import Solution, Solver
+from skdyn.sindy._solver import Solution, Solver, for_each_equation
 from skdyn.sindy._stepwise import best_models
 from skdyn.utils._sklearn import Interval, StrOptions
 
@@ -177,17 +177,12 @@ class STLSQ(Solver):
     def _thresholds(self, problem: Problem) -> np.ndarray:
         """One threshold for each equation."""
         given = np.asarray(self.threshold, dtype=float)
-        q = problem.shape[0]
-        if given.ndim and given.shape != (q,):
-            raise ValueError(
-                f"threshold needs one number for each of the {q} equations, got shape "
-                f"{given.shape}. Pass a single number to use it for all."
-            )
-        if not (given >= 0).all():
+        thresholds = for_each_equation(given, problem.shape[0], "threshold")
+        if not (thresholds >= 0).all():
             raise ValueError(
                 f"threshold needs to be at least 0, got {self.threshold!r}."
             )
-        return np.broadcast_to(given, (q,))
+        return thresholds
 
 
 def of_contributions(problem: Problem, cut: np.ndarray) -> np.ndarray:

@@ -41,11 +41,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Real
 
 import numpy as np
 from scipy import linalg, stats
 
+from skdyn.base import check_coverage
 from skdyn.sindy._problem import Problem
 from skdyn.sindy._relations import HOLDS
 
@@ -106,11 +106,7 @@ def interval(
     ValueError
         If `coverage` is not between 0 and 1.
     """
-    if not (isinstance(coverage, Real) and 0 < coverage < 1):
-        raise ValueError(
-            f"coverage needs a number between 0 and 1, got {coverage!r}. Pass 0.9 for "
-            f"intervals that hold the truth nine times of ten."
-        )
+    check_coverage(coverage)
     times = stats.t.ppf(0.5 + coverage / 2, freedom)
     half = np.asarray(times)[:, None] * std
     return coef - half, coef + half
