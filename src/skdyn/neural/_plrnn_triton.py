@@ -25,6 +25,9 @@ there is no GPU.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -165,6 +168,11 @@ def _launch(X: torch.Tensor, W1: torch.Tensor) -> tuple[tuple[int, ...], dict]:
     return (batch, n_rows - 1, M, N, L), {**sizes, "num_warps": warps}
 
 
+def _on(X: torch.Tensor) -> AbstractContextManager[Any]:
+    """Launch on the GPU that a tensor is on, which need not be the current one."""
+    return torch.cuda.device(X.device) if X.is_cuda else nullcontext()
+
+
 def forward_loop(
     Y0: torch.Tensor, V: torch.Tensor, X: torch.Tensor, a: torch.Tensor, net: Weights
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -175,8 +183,9 @@ def forward_loop(
     like = {"dtype": Y0.dtype, "device": X.device}
     Y = torch.empty(n_models, batch, n_rows, Y0.shape[2], **like)
     wrong = torch.zeros(n_models, batch, n_rows, N, **like)
-    grid = (n_models * batch,)
-    _forward[grid](*given, Y, wrong, *sizes, CLIPPED=net.clipped, **options)
+    with _on(X):
+        grid = (n_models * batch,)
+        _forward[grid](*given, Y, wrong, *sizes, CLIPPED=net.clipped, **options)
     return Y, wrong
 
 
@@ -194,6 +203,7 @@ def backward_loop(
     like = {"dtype": Y.dtype, "device": X.device}
     m = torch.empty(n_models, batch, n_rows - 1, M, **like)
     g = torch.empty(n_models, batch, n_rows, M, **like)
-    grid = (n_models * batch,)
-    _backward[grid](*given, m, g, *sizes, CLIPPED=net.clipped, **options)
+    with _on(X):
+        grid = (n_models * batch,)
+        _backward[grid](*given, m, g, *sizes, CLIPPED=net.clipped, **options)
     return m, g
