@@ -43,6 +43,9 @@ __all__ = [
     "ForecasterMixin",
     "Horizon",
     "TransformMixin",
+    "check_coverage",
+    "interval_of",
+    "interval_request",
     "min_context",
 ]
 

@@ -276,7 +276,7 @@ def test_warm_start_goes_on():
 
 
 def test_what_is_no_callback_is_refused_before_training():
-    with pytest.raises(ValueError, match="needs callables .* got 'progress'"):
+    with pytest.raises(ValueError, match=r"needs callables .* got 'progress'"):
         Toy(max_epochs=1, callbacks=["progress"]).fit(_rotation())
 
 

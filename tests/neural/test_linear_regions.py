@@ -435,6 +435,136 @@ def test_what_cannot_be_asked(given, message):
         tent(1.5).fixed_points(**given)
 
 
+# -- units -------------------------------------------------------------------------
+
+
+def in_other_units(plmap, s, r=1.0):
+    """The map conjugated by z -> s z, its hinges multiplied by r."""
+    s = np.broadcast_to(np.asarray(s, dtype=float), (plmap.n_state,))
+    r = np.broadcast_to(np.asarray(r, dtype=float), (plmap.n_hinges,))
+    return PiecewiseLinearMap(
+        plmap.A * s[:, None] / s,
+        plmap.W1 * s[:, None] / r,
+        plmap.W2 * r[:, None] / s,
+        plmap.h1 * s,
+        plmap.h2 * r,
+    )
+
+
+def alike(found, other, s):
+    """Assert that cycles are those of the same map in other units."""
+    assert len(found) == len(other)
+    assert found.n_regions == other.n_regions
+    assert found.is_complete == other.is_complete
+    assert_array_equal(found.patterns, other.patterns)
+    assert_array_equal(found.is_stable, other.is_stable)
+    assert_array_equal(found.counts, other.counts)
+    size = np.abs(found.orbits).max(axis=(0, 1), initial=1e-300)
+    assert_allclose(other.orbits / s / size, found.orbits / size, atol=1e-9)
+    assert_allclose(other.eigenvalues, found.eigenvalues, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("s", [1e-12, 1e-6, 1e-3, 1e3, 1e6, 1e12])
+@pytest.mark.parametrize("period", [1, 2, 3])
+def test_units_of_the_state_do_not_matter(s, period):
+    n_found = 0
+    for seed in range(6):
+        plmap = random_map(seed, n_hinges=4 if period < 3 else 3, gain=3.0)
+        found = plmap.fixed_points(period)
+        other = in_other_units(plmap, s).fixed_points(period)
+        assert other.is_complete
+        alike(found, other, s)
+        assert_allclose(other.margins, s * found.margins, rtol=1e-6)
+        n_found += len(found)
+    assert n_found >= 2
+
+
+@pytest.mark.parametrize("span", [3, 8])
+def test_units_of_each_state_and_hinge_do_not_matter(span):
+    n_found = 0
+    for seed in range(12):
+        rng = np.random.RandomState(seed)
+        plmap = random_map(seed, n_state=3, n_hinges=5, gain=2.0)
+        s = 10.0 ** rng.uniform(-span, span, 3)
+        r = 10.0 ** rng.uniform(-span, span, 5)
+        found = plmap.fixed_points()
+        alike(found, in_other_units(plmap, s, r).fixed_points(), s)
+        n_found += len(found)
+    assert n_found >= 6
+
+
+@pytest.mark.parametrize("power", [-40, 20])
+def test_units_do_not_matter_to_a_search(power):
+    # By powers of two nothing is rounded: the search itself is the same.
+    systems = [
+        (planar(a1=0.8377689, w1=-0.64375), 16),
+        (planar(a1=0.9777689, w1=-0.14375), 27),
+        (PiecewiseLinearMap.shallow(**TWO_AND_FOUR), 4),
+    ]
+    for plmap, period in systems:
+        for s in (np.array([2.0**power] * 2), np.array([2.0**power, 1.0])):
+            found = plmap.fixed_points(period, max_sequences=0)
+            other = in_other_units(plmap, s).fixed_points(period, max_sequences=0)
+            assert len(found) > 0
+            alike(found, other, s)
+
+
+def test_a_small_map_has_no_points_outside_of_their_regions():
+    # Two branches, z / 2 + 1 and z / 2 - 1 with a ramp between: the centres 2 and -2 of
+    # both lie in the other one's region, and the one fixed point is on the ramp.
+    plmap = PiecewiseLinearMap([0.5], [[-2.0, 2.0]], [[1.0], [1.0]], [1.0], [0.5, -0.5])
+    found = plmap.fixed_points()
+    assert_allclose(found.states, [[0.0]], atol=1e-15)
+    for s in (1e-7, 1e-11, 1e-15):
+        small = in_other_units(plmap, s).fixed_points()
+        assert small.is_complete
+        assert_allclose(small.states / s, [[0.0]], atol=1e-12)
+
+
+def test_units_of_a_state_without_offsets():
+    # The second state is moved by the first only, the third by nothing, and both rest.
+    plmap = PiecewiseLinearMap(
+        np.array([[0.5, 0.0, 0.1], [0.3, 0.2, 0.0], [0.0, 0.0, 0.5]]),
+        [[1.0], [0.0], [0.0]],
+        [[0.0, 1.0, 1.0]],
+        [1.0, 0.0, 0.0],
+        [0.0],
+    )
+    found = plmap.fixed_points()
+    assert found.is_complete
+    assert len(found) == 1
+    for s in (1e-9, 1e9):
+        for units in ([s, 1, 1], [1, s, 1], [1, 1, s], [s, s, s]):
+            alike(found, in_other_units(plmap, units).fixed_points(), np.array(units))
+    # Where there are no offsets at all, only the origin rests.
+    still = PiecewiseLinearMap(plmap.A, plmap.W1, plmap.W2, np.zeros(3), [0.0])
+    found = still.fixed_points()
+    assert found.is_complete
+    for units in ([1e-9, 1, 1], [1, 1e9, 1], [1, 1, 1e-9]):
+        alike(found, in_other_units(still, units).fixed_points(), np.array(units))
+
+
+def test_a_small_push_beside_large_ones_is_no_singularity():
+    # The second state is pushed by 1e-14 only, and by the first with 0.5.
+    plmap = PiecewiseLinearMap(
+        np.array([[0.5, 0.0], [0.5, 0.5]]), [[1.0], [0]], [[0, 1.0]], [1, 1e-14], [-9]
+    )
+    found = plmap.fixed_points()
+    assert found.is_complete
+    # The other one is beyond the hinge.
+    assert_allclose(found.states, [[2.0, 2.0], [16.0, 16.0]])
+
+
+def test_centres_do_not_depend_on_units():
+    plmap = random_map(7, n_state=3, n_hinges=6)
+    orbit = np.random.RandomState(0).standard_normal((200, 3))
+    s = np.array([1e-7, 1.0, 1e7])
+    centres = plmap.linear_regions(orbit).centres
+    other = in_other_units(plmap, s).linear_regions(orbit * s).centres
+    assert np.isfinite(centres).all()
+    assert_allclose(other / s, centres, rtol=1e-9)
+
+
 # -- regions -----------------------------------------------------------------------
 
 

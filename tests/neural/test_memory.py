@@ -1,5 +1,7 @@
 """HiPPOMemory against the equations that it solves."""
 
+import warnings
+
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -202,3 +204,43 @@ def test_refusals():
         memory.reconstruct(memory.transform(X), lags=[17])
     with pytest.raises(ValueError, match="1-D array"):
         memory.reconstruct(memory.transform(X), lags=3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"window": 301}, "window=301 rows, but the longest trajectory has 300: .*150"),
+        ({"window": 301, "measure": "legs"}, "no row has such a past"),
+        ({"n_coefficients": 17}, "=17 for a past that counts 16 rows.* to 16 at most"),
+        ({"n_coefficients": 49, "measure": "legs"}, "counts 48 rows, with window=16"),
+        (
+            {"n_coefficients": 160, "window": 290},
+            "=160 columns of each feature, but 150 rows come out",
+        ),
+    ],
+)
+def test_sizes_out_of_proportion_are_told(given, message):
+    X = np.random.default_rng(7).standard_normal((300, 1))
+    with pytest.warns(UserWarning, match=message) as told:
+        HiPPOMemory(**given).fit(X)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"window": 300},
+        {"n_coefficients": 16},
+        {"n_coefficients": 48, "measure": "legs"},
+        {"n_coefficients": 150, "window": 300},
+    ],
+)
+def test_sizes_in_proportion_are_not_remarked_on(given):
+    X = np.random.default_rng(7).standard_normal((300, 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # The longest trajectory is what has to have the past.
+        HiPPOMemory(**given, washout=0 if "n_coefficients" in given else "auto").fit(
+            [X, X[:40]]
+        )

@@ -159,6 +159,135 @@ def test_refusals():
         S4DRegressor().fit(X, X)
 
 
+@pytest.fixture(scope="module")
+def fitted():
+    """Models of two features, of one, and of 2-D data, 20 steps each."""
+    X = np.random.default_rng(0).standard_normal((12, 20, 2))
+    small, y = {**SMALL, "max_epochs": 1}, np.arange(12) % 2
+    forms = {"two": X, "one": X[..., :1], "flat": X[..., 0]}
+    return X, {form: S4DClassifier(**small).fit(x, y) for form, x in forms.items()}
+
+
+@pytest.mark.parametrize(
+    ("form", "change", "message"),
+    [
+        ("two", lambda X: X[0], r"shape \(20, 2\). Pass \[X\] if it is one sequence"),
+        ("two", lambda X: X[..., 0], r"list of arrays of shape \(n_steps, 2\)"),
+        ("one", lambda X: X[..., 0], r"\(12, 20\). Pass X\[..., None\]"),
+        ("one", lambda X: X[0, :, :1], r"Pass \[X\] if it is one sequence of 20 steps"),
+        (
+            "one",
+            lambda X: X[0, :, 0],
+            r"1-D array of 20 .* data: X\[None, :, None\] is",
+        ),
+        ("one", lambda X: [x[:5, 0] for x in X], r"\[x\[:, None\] for x in X\]"),
+        ("flat", lambda X: X[0, :, 0], r"1-D array of 20 numbers.*data: X\[None\] is"),
+        ("flat", lambda X: X[..., :1], r"fitted on 2-D data.* Pass X\[..., 0\]"),
+        ("flat", lambda X: list(X[..., :1]), r"Pass np.stack\(X\)\[..., 0\]"),
+        ("flat", lambda X: X, "Fit on 3-D data for sequences of several features"),
+        ("flat", lambda X: X[:, :9, 0], r"expecting 20 .* fit on X\[..., None\]"),
+        ("two", lambda X: X.swapaxes(1, 2), r"2 steps: .* Pass X.swapaxes\(1, 2\)"),
+        ("two", lambda X: [x.T for x in X], r"Pass \[x.T for x in X\]"),
+        ("two", lambda X: X[..., [0, 1, 0]], "X has 3 features, but S4DClassifier is"),
+        ("two", lambda X: X[None], r"got dim 4, of shape \(1, 12, 20, 2\)"),
+        ("two", lambda X: [X[0], X[1, :, 0]], "arrays of 1 and of 2 dimensions"),
+        ("two", lambda X: [], "at least one sequence, got an empty list"),
+    ],
+)
+def test_what_is_asked_in_another_form(fitted, form, change, message):
+    X, models = fitted
+    with pytest.raises(ValueError, match=message):
+        models[form].predict(change(X))
+
+
+def test_advice_of_the_messages_is_good(fitted):
+    X, models = fitted
+    want = {
+        form: model.predict_proba(each)
+        for (form, model), each in zip(
+            models.items(), (X, X[..., :1], X[..., 0]), strict=True
+        )
+    }
+    one = {"rtol": 1e-4, "atol": 1e-6}
+    np.testing.assert_allclose(
+        models["two"].predict_proba([X[0]]), want["two"][:1], **one
+    )
+    swapped = X.swapaxes(1, 2)
+    np.testing.assert_allclose(
+        models["two"].predict_proba(swapped.swapaxes(1, 2)), want["two"], **one
+    )
+    flat = X[..., 0]
+    np.testing.assert_allclose(
+        models["one"].predict_proba(flat[..., None]), want["one"], **one
+    )
+    np.testing.assert_allclose(
+        models["one"].predict_proba([x[:, None] for x in flat]), want["one"], **one
+    )
+    series = flat[0]
+    np.testing.assert_allclose(
+        models["one"].predict_proba(series[None, :, None]), want["one"][:1], **one
+    )
+    np.testing.assert_allclose(
+        models["flat"].predict_proba(series[None]), want["flat"][:1], **one
+    )
+
+
+def test_an_array_of_objects_is_a_list():
+    X, y = _order(12)
+    held = np.empty(len(X), dtype=object)
+    held[:] = X
+    model = S4DClassifier(**SMALL, max_epochs=1)
+    want = clone(model).fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(model.fit(held, y).predict_proba(held), want)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros(12), np.zeros(12), r"1-D array of 12 numbers.*: X\[None\] is one"),
+        ([np.zeros(5), np.zeros(4)], [0, 1], r"pass \[x\[:, None\] for x in X\]"),
+        (np.zeros((20, 2)), [0], r"each of 20 sequences, got 1.* \[X\] is one"),
+        (np.zeros((4, 5, 2)), [1, 1, 1, 1], "at least 2 classes in y, got one.* 1. P"),
+        (np.zeros((4, 5, 2)), None, "requires y to be passed"),
+    ],
+)
+def test_what_cannot_be_learned_from(X, y, message):
+    with pytest.raises(ValueError, match=message):
+        S4DClassifier(**SMALL).fit(X, y)
+
+
+def test_text_is_no_target_of_a_regressor():
+    with pytest.raises(ValueError, match=r"got text\. Use S4DClassifier"):
+        S4DRegressor(**SMALL).fit(np.zeros((4, 5, 2)), list("abab"))
+
+
+def test_more_features_than_steps_may_be_swapped_axes():
+    X, y = np.random.default_rng(0).standard_normal((8, 3, 12)), np.arange(8) % 2
+    model = S4DClassifier(**SMALL, max_epochs=1)
+    with pytest.warns(UserWarning, match=r"at most 3 .* 12 .* X.swapaxes\(1, 2\)"):
+        model.fit(X, y)
+    with pytest.warns(UserWarning, match=r"\[x.T for x in X\]"):
+        model.fit(list(X), y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_hole_is_filled_or_its_sequence_dropped(value):
+    pd = pytest.importorskip("pandas")
+    X, y = np.zeros((4, 5, 2)), np.arange(4) % 2
+    X[2, 3, 1] = value
+    frames = [pd.DataFrame(x, columns=["a", "b"]) for x in X]
+    name = "NaN" if np.isnan(value) else "inf"
+    for each, where in [
+        (X, r"X\[2\] .* row 3, column 1"),
+        (frames, r"X\[2\] .* row 3, column 'b'"),
+        (X[..., 1], "X .* row 2, column 3"),
+    ]:
+        with pytest.raises(ValueError, match=f"{where}.* fill .* drop the seq") as told:
+            S4DClassifier(**SMALL).fit(each, y)
+        assert name + " at" in str(told.value)
+        assert "cut" not in str(told.value)
+
+
 def test_without_torch(monkeypatch):
     import builtins
 

@@ -57,6 +57,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from scipy.linalg import matrix_balance
 from scipy.sparse.linalg import eigs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -67,6 +68,8 @@ from skdyn.neural._region_search import (
     all_regions,
     distinct,
     guesses,
+    in_units,
+    natural_units,
     runs_from_hinges,
     search,
     solve,
@@ -559,8 +562,12 @@ class LinearRegions:
         repels or turns what is in the region. nan where there is none or a line.
         """
         A = np.eye(self.jacobians.shape[-1]) - self.jacobians
-        z, sure = solve(A, self.offsets)
-        return np.where(sure[:, None], z, np.nan)
+        # In units in which the states act on one another alike.
+        units = matrix_balance(
+            np.abs(self.jacobians).max(axis=0), permute=False, separate=True
+        )[1][0]
+        z, sure = solve(A * units / units[:, None], self.offsets / units)
+        return np.where(sure[:, None], z * units, np.nan)
 
     @property
     def topological_entropy(self) -> float:
@@ -713,7 +720,10 @@ class LinearRegionsMixin:
         _check_whole(max_sequences, "max_sequences", 0)
         plmap = self._linear_map(u)
         with np.errstate(all="ignore"):
-            pieces = until_away(plmap, _last_states(self), n_steps + 1)
+            units, of_hinges = natural_units(plmap)
+            inner = in_units(plmap, units, of_hinges)
+            runs = until_away(inner, _last_states(self) / units, n_steps + 1)
+            pieces = [run * units for run in runs]
         if X is not None:
             pieces += _states_along(self, X, u)
         return _find(
@@ -883,17 +893,22 @@ def _find(
 ) -> PiecewiseLinearCycles:
     # What runs away and what has no solution is looked for; neither is news.
     with np.errstate(all="ignore"):
+        units, of_hinges = natural_units(plmap)
+        inner = in_units(plmap, units, of_hinges)
         if pieces is None:
-            pieces = runs_from_hinges(plmap, rng)
+            pieces = runs_from_hinges(inner, rng)
+        else:
+            pieces = [piece / units for piece in pieces]
         scale = spread_of(pieces)
-        regions = all_regions(plmap.W2, plmap.h2, max_sequences)
+        regions = all_regions(inner.W2, inner.h2, max_sequences)
         if regions is not None and len(regions) ** period <= max_sequences:
             n_starts = len(regions) ** period
-            found, is_complete = try_all(plmap, regions, period)
+            found, is_complete = try_all(inner, regions, period)
         else:
-            starts = guesses(plmap, period, pieces, n_starts, regions, rng)
-            found, is_complete = search(plmap, starts, max_iter, rng), False
-        orbits, counts, lost = distinct(plmap, found, scale)
+            starts = guesses(inner, period, pieces, n_starts, regions, rng)
+            found, is_complete = search(inner, starts, max_iter, rng), False
+        orbits, counts, lost = distinct(inner, found, scale)
+        orbits, scale = orbits * units, scale * units
         is_complete = is_complete and not lost
     if not is_complete and not len(orbits):
         warnings.warn(

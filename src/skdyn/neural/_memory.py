@@ -22,6 +22,7 @@ the basis to the rows in it, one filter for each.
 
 from __future__ import annotations
 
+import warnings
 from math import factorial
 from numbers import Integral
 from typing import Any, Literal
@@ -188,6 +189,13 @@ class HiPPOMemory(TransformMixin, BaseEstimator):
         ------
         ValueError
             If the parameters do not fit one another, or a trajectory is too short.
+
+        Warns
+        -----
+        UserWarning
+            Where no trajectory has the rows that are to be remembered, or there are
+            more coefficients than rows to tell them by: of the window, or of all that
+            come out.
         """
         self._validate_params()
         n, window, measure = self.n_coefficients, int(self.window), self.measure
@@ -221,6 +229,7 @@ class HiPPOMemory(TransformMixin, BaseEstimator):
         if self.recurrent and self.washout == "auto":
             least = 1 + min(window - 1, min(trajectories.lengths) // 2)
         self.min_context_ = least
+        self._warn_of_sizes(trajectories.lengths)
         if self.recurrent:
             A, B = hippo_matrices(measure, n, window=window)
             degree = _DEGREES[self.interpolation]
@@ -229,6 +238,38 @@ class HiPPOMemory(TransformMixin, BaseEstimator):
             basis = _basis(measure, n, np.arange(window) / window)
             self.filters_ = np.linalg.pinv(basis.T, rcond=_RCOND)
         return self
+
+    def _warn_of_sizes(self, lengths: list[int]) -> None:
+        """Warn of a window or of coefficients that the data cannot fill."""
+        n, window, longest = self.n_coefficients, int(self.window), max(lengths)
+        out = sum(length - self.min_context_ + 1 for length in lengths)
+        # What fades still counts for 5% after three windows.
+        rows = 3 * window if self.measure == "legs" else window
+        if window > longest:
+            warnings.warn(
+                f"HiPPOMemory remembers window={window} rows, but the longest "
+                f"trajectory has {longest}: no row has such a past, and what is taken "
+                f"for it is the first row, held. Lower window, to {longest // 2} at "
+                f"most, or pass longer trajectories.",
+                UserWarning,
+                stacklevel=3,
+            )
+        if n > rows:
+            warnings.warn(
+                f"HiPPOMemory has n_coefficients={n} for a past that counts {rows} "
+                f"rows, with window={window}: more numbers than it is told by. Lower "
+                f"n_coefficients, to {rows} at most, or raise window.",
+                UserWarning,
+                stacklevel=3,
+            )
+        elif n > out:
+            warnings.warn(
+                f"HiPPOMemory makes n_coefficients={n} columns of each feature, but "
+                f"{out} rows come out: whatever is fitted to them has more columns "
+                f"than rows. Lower n_coefficients, or pass more rows.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def reconstruct(self, Z: Any, lags: Any = None) -> Any:
         """Rebuild the past of every row from its coefficients.

@@ -38,6 +38,7 @@ from skdyn.base import (
 )
 from skdyn.neural._forecaster import NeuralForecaster, in_order
 from skdyn.neural._linear_regions import LinearRegionsMixin
+from skdyn.neural._plrnn_bands import Spread, Windows, spread_of, to_come, windows_ahead
 from skdyn.neural._plrnn_cell import VARIANTS, Cell, Layout
 from skdyn.neural._plrnn_runs import free_run
 from skdyn.neural._plrnn_selection import (
@@ -74,7 +75,9 @@ _FEW_HINGES, _HINGES, _MOST_HINGES = 80, 50, 512
 # Steps of windows from which on "auto" takes a GPU.
 _LONG_WINDOW = 500
 # Restarts whose error is within this of the best's make the forecast bands.
-_BAND = 1.0
+_BAND = 2.0
+# Samples of each window that bands are measured by.
+_SAMPLES = 100
 
 _AT_LEAST_0 = Interval(Real, 0, None, closed="left")
 _WHOLE = Interval(Integral, 1, None, closed="left")
@@ -511,6 +514,9 @@ default=0.1
             self.cell_, windows, acted, self.alpha_
         )
         self._remember(plan.trajectories, plan.inputs)
+        self._spread = None
+        if self.n_init > 1:
+            self._spread = self._measured_spread(plan.trajectories, plan.inputs)
         return self
 
     def _standardised(
@@ -667,7 +673,10 @@ default=0.1
 
         Each sample is a free run of one restart (those whose error is near the best's,
         in turn) from a state that is off by the noise, with observation noise: what one
-        does not know of the model, of the state, and of the observation.
+        does not know of the model, of the state, and of the observation. Samples are
+        then spread about their mean, more or less for each step ahead, until such bands
+        cover the asked share of the training data (up to 300 steps ahead; from there on
+        as for the last of these).
 
         Parameters
         ----------
@@ -687,8 +696,8 @@ default=0.1
         Returns
         -------
         ForecastInterval
-            ``mean`` is the mean of the samples; `samples` has them along its first axis
-            (a list of these for several trajectories).
+            ``mean`` is the mean of the samples; `samples` has them, spread, along its
+            first axis (a list of these for several trajectories).
 
         Raises
         ------
@@ -702,18 +711,9 @@ default=0.1
         horizon = interval_request(n_steps, context, u)
         rng = check_random_state(random_state)
         starts, past, future = self._resolved(horizon)
-        least = min(error for error, _ in self._members)
-        near = [cell for error, cell in self._members if error <= least + _BAND]
-        samples = []
-        for k, cell in enumerate(near):
-            n = len(range(k, n_samples, len(near)))
-            if n:
-                member = copy.copy(self)
-                member.cell_ = cell
-                # The row is one; each network makes a state of its own of it.
-                states = member._begin_all(starts.pieces, past)
-                samples.append(member._noisy(states, horizon.n_steps, future, n, rng))
-        rows = np.concatenate(samples)
+        rows = self._drawn(starts.pieces, past, horizon.n_steps, future, n_samples, rng)
+        if self._spread is not None:
+            rows = self._spread.apply(rows, coverage)
         drawn = self._finish(rows.reshape(-1, *rows.shape[2:]), starts.dtype)
         return interval_of(
             drawn.reshape(rows.shape),
@@ -722,6 +722,52 @@ default=0.1
             starts,
             who=type(self).__name__,
         )
+
+    def _drawn(
+        self,
+        pieces: Pieces,
+        past: Any,
+        n_steps: int,
+        future: np.ndarray | None,
+        n_samples: int,
+        rng: np.random.RandomState,
+    ) -> np.ndarray:
+        """Samples (n_samples, n_starts, n_steps, N) of restarts near the best."""
+        least = min(error for error, _ in self._members)
+        near = [cell for error, cell in self._members if error <= least + _BAND]
+        # Where training has diverged, no error is a number.
+        near = near or [self.cell_]
+        samples = []
+        for k, cell in enumerate(near):
+            n = len(range(k, n_samples, len(near)))
+            if n:
+                member = copy.copy(self)
+                member.cell_ = cell
+                # The row is one; each network makes a state of its own of it.
+                states = member._begin_all(pieces, past)
+                samples.append(member._noisy(states, n_steps, future, n, rng))
+        return np.concatenate(samples)
+
+    def _measured_spread(
+        self, trajectories: Trajectories, inputs: Any
+    ) -> Spread | None:
+        """What samples are to be spread by, from windows of the training data."""
+        M, L = self.cell_.W1.shape
+        rows, acting = in_order(trajectories.pieces, inputs)
+        windows = windows_ahead(rows, acting, self.min_context_, 2 * M * L * _SAMPLES)
+        if windows is None:
+            return None
+        rng = np.random.RandomState(0)
+        n_steps = windows.rows.shape[1]
+
+        def draw(some: Windows) -> np.ndarray:
+            past = some.past if self.n_inputs_ else None
+            future = some.future if self.n_inputs_ else None
+            return self._drawn(some.contexts, past, n_steps, future, _SAMPLES, rng)
+
+        n_each = self._dimensions.n_parameters / self.n_features_in_
+        factor = to_come(sum(map(len, rows)), n_each)
+        return spread_of(draw, windows, _SAMPLES * n_steps * M, factor)
 
     def _noisy(
         self,

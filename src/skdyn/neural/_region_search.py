@@ -15,6 +15,12 @@ along c. The other cells are those of the arrangement that a plane far below cut
 hinges in r dimensions in general position have as many regions as H things have subsets
 of at most r, each of which is met once.
 
+Units: a state may come in any units, and what is near, far or flat must not depend on
+them. So all searching is done in units of the map itself: a state's is what offsets add
+to it in a step, |h1| + |W1| |h2|, or what the other states do, and a hinge's is what it
+adds up of the states in their units. A map conjugated by a change of units, z -> s z,
+is the same map in these. They are powers of two, so that the change is exact.
+
 References
 ----------
 Eisenmann, Monfared, Göring & Durstewitz, "Bifurcations and loss jumps in RNN training",
@@ -32,6 +38,7 @@ from itertools import combinations, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import matrix_balance
 
 if TYPE_CHECKING:
     from skdyn.neural._linear_regions import PiecewiseLinearMap
@@ -40,6 +47,8 @@ __all__ = [
     "all_regions",
     "distinct",
     "guesses",
+    "in_units",
+    "natural_units",
     "runs_from_hinges",
     "search",
     "solve",
@@ -49,9 +58,12 @@ __all__ = [
 ]
 
 # A candidate is kept for polishing where one step misses by less than this, and taken
-# for a cycle where, after it, one step misses by less than that, relative to its size.
+# for a cycle where, after it, one step misses by less than that, relative to the terms
+# that the step adds up.
 _CANDIDATE = 1e-6
 _FIXED = 1e-11
+# Rounding of a state is at least so small a share of the largest of the others.
+_BESIDE = 1e-4
 # Points closer than this, in spreads, are the same.
 _SAME = 1e-8
 # Matrices whose determinant is so small a share of Hadamard's bound are looked at more
@@ -76,6 +88,60 @@ _RUN, _N_RUNS = 1_000, 16
 _AWAY = 100.0
 
 
+# -- units -------------------------------------------------------------------------
+
+
+def natural_units(plmap: PiecewiseLinearMap) -> tuple[np.ndarray, np.ndarray]:
+    """Units of the states (n_state,) and of the hinges (n_hinges,), powers of two."""
+    A, W1, W2 = np.abs(plmap.A), np.abs(plmap.W1), np.abs(plmap.W2)
+    reach = A + W1 @ W2
+    size = _over_others(reach, np.abs(plmap.h1) + W1 @ np.abs(plmap.h2))
+    # A state that no offset reaches: by what it acts on.
+    for _ in range(len(size)):
+        if size.all():
+            break
+        acts = (reach > 0) & (size[:, None] > 0)
+        least = np.where(acts, size[:, None] / reach, np.inf).min(axis=0)
+        size = np.where((size > 0) | np.isinf(least), size, least)
+    # And those that offsets have nothing to do with have no size but one another's.
+    alone = np.flatnonzero(~(size > 0))
+    if len(alone):
+        some = matrix_balance(reach[np.ix_(alone, alone)], permute=False, separate=True)
+        size[alone] = some[1][0]
+    units = _power_of_two(_over_others(reach, size))
+    return units, _power_of_two(W2 @ units + np.abs(plmap.h2))
+
+
+def _over_others(reach: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """Sizes, at least what comes from one another but for the growth of all."""
+    growth = max(float(np.abs(np.linalg.eigvals(reach)).max(initial=0.0)), 1.0)
+    for _ in range(len(size)):
+        grown = np.maximum(size, reach @ size / growth)
+        if np.array_equal(grown, size):
+            break
+        size = grown
+    return size
+
+
+def _power_of_two(size: np.ndarray) -> np.ndarray:
+    """The power of two next to each size; 1 where there is no size."""
+    fine = np.isfinite(size) & (size > 0)
+    return np.asarray(np.exp2(np.round(np.log2(np.where(fine, size, 1.0)))))
+
+
+def in_units(
+    plmap: PiecewiseLinearMap, units: np.ndarray, of_hinges: np.ndarray
+) -> PiecewiseLinearMap:
+    """The map of z / units: another map, whose hinges are those of this one in turn."""
+    return type(plmap)(
+        plmap.A * units / units[:, None],
+        plmap.W1 * of_hinges / units[:, None],
+        plmap.W2 * units / of_hinges[:, None],
+        plmap.h1 / units,
+        plmap.h2 / of_hinges,
+    )
+
+
 # -- orbits ------------------------------------------------------------------------
 
 
@@ -89,7 +155,10 @@ def runs_from_hinges(
 def until_away(
     plmap: PiecewiseLinearMap, starts: np.ndarray, n_steps: int
 ) -> list[np.ndarray]:
-    """Orbits from starts (n, n_state), each up to where it runs away."""
+    """Orbits from starts (n, n_state), each up to where it runs away.
+
+    The map and the starts are in units of the map.
+    """
     states = plmap.orbit(starts, n_steps)
     size = np.abs(states).max(axis=2)
     # What has grown so much is on its way out. Its first steps may pass cycles.
@@ -101,7 +170,7 @@ def until_away(
 def _on_hinges(
     plmap: PiecewiseLinearMap, n: int, rng: np.random.RandomState
 ) -> np.ndarray:
-    """States (n, n_state) where as many hinges meet as can: the scale of the map."""
+    """States (n, n_state) near where as many hinges meet as can, in the map's units."""
     H, M = plmap.W2.shape
     states = np.zeros((n, M))
     if H:
@@ -114,16 +183,18 @@ def _on_hinges(
 
 
 def spread_of(pieces: Sequence[np.ndarray]) -> np.ndarray:
-    """Spread of each coordinate, never zero; what runs away does not decide it."""
+    """Spread of each coordinate, never zero; what runs away does not decide it.
+
+    States are in units of the map, so that 1 is a size.
+    """
     states = np.concatenate([*pieces])
     middle = np.median(states, axis=0)
     away = np.abs(states - middle)
     spread = np.median(away, axis=0)
     spread = np.where(spread > 0, spread, states.std(axis=0))
-    # A coordinate that stands still is measured by its size, or by the others.
-    flat = spread <= 1e-9 * np.abs(middle)
-    spread = np.where(flat, np.maximum(np.abs(middle), spread.max()), spread)
-    return np.where(spread > 0, spread, 1.0)
+    # A coordinate that stands still is measured by its size, or by its unit.
+    flat = spread <= 1e-9 * np.maximum(np.abs(middle), 1.0)
+    return np.where(flat, np.maximum(np.abs(middle), 1.0), spread)
 
 
 def guesses(
@@ -290,10 +361,23 @@ def solve(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _misses(plmap: PiecewiseLinearMap, Z: np.ndarray) -> np.ndarray:
-    """How far steps along Z (n, period, n_state) are from closing, relative to Z."""
-    size = 1.0 + np.abs(Z).max(axis=(1, 2), initial=0.0)
-    miss = np.abs(plmap(Z) - np.roll(Z, -1, axis=1)).max(axis=(1, 2), initial=0.0)
-    return np.where(np.isfinite(miss), miss / size, np.inf)
+    """How far steps along Z (n, period, n_state) are from closing.
+
+    Relative to what the steps add up in each coordinate, without regard to signs: a
+    miss of less is rounding. Whether a point is one of the map, or of a linear map
+    outside of its region, is decided by this, so nothing of a fixed size goes into it.
+    """
+    of_hinge = np.abs(Z) @ np.abs(plmap.W2).T + np.abs(plmap.h2)
+    # A hinge that is closed but for rounding counts.
+    is_open = Z @ plmap.W2.T + plmap.h2 > -_CANDIDATE * of_hinge
+    terms = np.abs(Z) @ np.abs(plmap.A).T + np.abs(plmap.h1) + np.abs(Z)
+    terms += np.where(is_open, of_hinge, 0.0) @ np.abs(plmap.W1).T
+    size = terms.max(axis=1, initial=0.0)
+    # A coordinate that is solved for along with larger ones is rounded as they are.
+    size = size + _BESIDE * size.max(axis=1, keepdims=True)
+    miss = np.abs(plmap(Z) - np.roll(Z, -1, axis=1)).max(axis=1, initial=0.0)
+    ratio = np.where(miss == 0, 0.0, miss / size).max(axis=1, initial=0.0)
+    return np.where(np.isfinite(ratio), ratio, np.inf)
 
 
 def try_all(
@@ -396,8 +480,6 @@ def _polish(plmap: PiecewiseLinearMap, Z: np.ndarray) -> np.ndarray | None:
     p, M = Z.shape
     for _ in range(3):
         J, b = plmap.region(plmap.patterns(Z))
-        # No cycle closes better than a step is rounded.
-        fixed = max(_FIXED, 16 * _EPS * (1.0 + float(np.abs(J).max())))
         if p * M > _DENSE:
             break
         blocks = np.eye(p * M).reshape(p, M, p, M)
@@ -415,9 +497,9 @@ def _polish(plmap: PiecewiseLinearMap, Z: np.ndarray) -> np.ndarray | None:
         ):
             break
         Z = z.reshape(p, M)
-        if _misses(plmap, Z[None])[0] <= fixed:
+        if _misses(plmap, Z[None])[0] <= _FIXED:
             break
-    return Z if _misses(plmap, Z[None])[0] <= fixed else None
+    return Z if _misses(plmap, Z[None])[0] <= _FIXED else None
 
 
 # -- regions -----------------------------------------------------------------------
@@ -455,7 +537,8 @@ def all_regions(
     if sum(math.comb(len(W), j) for j in range(r + 1)) > most:
         return None
     rng = np.random.RandomState(seed)
-    scale = float(np.median(np.abs(h))) or 1.0
+    off = np.abs(h[h != 0])
+    scale = float(np.median(off)) if len(off) else 1.0
     h = h + _MOVED * scale * rng.uniform(-1, 1, len(h))
     found = _cells(W @ vh[:r].T, h, rng)
     answer = np.repeat(patterns, len(found), axis=0)

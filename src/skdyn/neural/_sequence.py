@@ -19,7 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from skdyn.neural._forecaster import NetMixin
 from skdyn.utils._sklearn import Interval, StrOptions
@@ -232,34 +232,171 @@ class _Sequences(NetMixin, BaseEstimator):
 
     def _sequences(self, X: Any, *, reset: bool) -> list[np.ndarray]:
         """The door: sequences (n_i, d) in float64, and the form they came in."""
-        who, many = type(self).__name__, _is_many(X)
-        if not reset and many != self._many:
-            asked, got = "2-D", "several rows of features for each sequence"
-            fix = "X[..., 0] of sequences of one feature"
-            if self._many:
-                asked, got = "3-D (or a list of 2-D)", "a 2-D array"
-                fix = "X[..., None] for sequences of one feature"
-            raise ValueError(
-                f"{who} was fitted on {asked} data, got {got}. Pass {fix}."
-            )
+        X, many = self._formed(X, reset)
         if many:
-            data = check_trajectories(self, X, reset=reset, needs_last=False)
+            data = check_trajectories(
+                self, X, reset=reset, needs_last=False, allow_nan=True
+            )
             found = [
                 np.asarray(data.whole(i), dtype=np.float64) for i in range(len(data))
             ]
         else:
-            rows = validate_data(self, X, dtype=[np.float64, np.float32], reset=reset)
-            found = list(rows.astype(np.float64)[:, :, None])
+            found = self._rows(X, reset)
+        _check_finite(found, X if many else None)
         if reset:
+            if many:
+                _warn_of_axes(found, isinstance(X, (list, tuple)))
             self._many = many
         return found
 
+    def _rows(self, X: Any, reset: bool) -> list[np.ndarray]:
+        """Sequences of one feature, a row of `X` each."""
+        try:
+            rows = validate_data(
+                self,
+                X,
+                dtype=[np.float64, np.float32],
+                reset=reset,
+                ensure_all_finite=False,
+            )
+        except ValueError as error:
+            if "is expecting" not in str(error):
+                raise
+            raise ValueError(
+                f"{error} The columns of 2-D data are steps, of which it has as many "
+                f"as in fit: fit on X[..., None] for sequences of any length."
+            ) from None
+        return list(rows.astype(np.float64)[:, :, None])
 
-def _is_many(X: Any) -> bool:
-    """Whether each sequence is 2-D: a 3-D array, or a list of 2-D ones."""
+    def _formed(self, X: Any, reset: bool) -> tuple[Any, bool]:
+        """X in a form to be checked further, and whether each sequence is 2-D."""
+        who = type(self).__name__
+        if _n_dim(X) == 1 and _kind(X) == "O":
+            X = list(X)
+        n_dim = _n_dim(X)
+        if isinstance(X, (list, tuple)):
+            if not len(X):
+                raise ValueError(
+                    f"{who} needs at least one sequence, got an empty "
+                    f"{type(X).__name__}, that is 0 sample(s)."
+                )
+            dims = sorted({_n_dim(each) for each in X})
+            if len(dims) > 1 or dims[0] > 2:
+                raise ValueError(
+                    f"{who} needs a list of 2-D arrays (n_steps, n_features), got a "
+                    f"list of arrays of {' and of '.join(map(str, dims))} dimensions. "
+                    f"Pass x[:, None] for a series of one feature."
+                )
+            n_dim = dims[0] + 1
+            if n_dim == 2 and (
+                len({len(each) for each in X}) > 1 or (not reset and self._many)
+            ):
+                raise ValueError(
+                    f"{who} needs a list of 2-D arrays (n_steps, n_features), got a "
+                    f"list of 1-D series. Reshape your data: pass "
+                    f"[x[:, None] for x in X] for sequences of one feature."
+                )
+        if n_dim == 1:
+            one = "X[None]" if reset or not self._many else "X[None, :, None]"
+            raise ValueError(
+                f"{who} needs sequences: an array of shape (n_sequences, n_steps, "
+                f"n_features), a list of 2-D arrays, or a 2-D array of sequences of "
+                f"one feature, got a 1-D array of {_shape(X)[0]} numbers. Reshape your "
+                f"data: {one} is one sequence of one feature."
+            )
+        if n_dim > 3:
+            raise ValueError(
+                f"{who} needs an array of shape (n_sequences, n_steps, n_features), "
+                f"got dim {n_dim}, of shape {_shape(X)}. Reshape your data: all that "
+                f"a step has goes into the last axis."
+            )
+        if not reset:
+            self._check_form(X, n_dim == 3)
+        return X, n_dim == 3
+
+    def _check_form(self, X: Any, many: bool) -> None:
+        """Raise where data has not the form of ``fit``, and say what would have it."""
+        who, d = type(self).__name__, self.n_features_in_
+        listed = isinstance(X, (list, tuple))
+        shapes = {_shape(each) for each in X} if listed else {_shape(X)[1:]}
+        if many and self._many:
+            # Of other widths than these, as_trajectories tells.
+            if all(width != d and n_steps == d for n_steps, width in shapes):
+                swapped = "[x.T for x in X]" if listed else "X.swapaxes(1, 2)"
+                width = next(iter(shapes))[1]
+                raise ValueError(
+                    f"X has {width} features, but {who} is expecting {d} features as "
+                    f"input, and it has {d} steps: steps come first, features last. "
+                    f"Pass {swapped}."
+                )
+        elif many:
+            fix = "Fit on 3-D data for sequences of several features."
+            if all(width == 1 for _, width in shapes):
+                fix = f"Pass {'np.stack(X)' if listed else 'X'}[..., 0]."
+            raise ValueError(
+                f"{who} was fitted on 2-D data, sequences of one feature, got several "
+                f"rows of features for each sequence. {fix}"
+            )
+        elif self._many:
+            n_rows, width = _shape(X)
+            if width == d:
+                fix = f"Pass [X] if it is one sequence of {n_rows} steps."
+            elif d == 1:
+                fix = "Pass X[..., None] for sequences of one feature."
+            else:
+                fix = f"Pass a list of arrays of shape (n_steps, {d})."
+            raise ValueError(
+                f"{who} was fitted on 3-D (or a list of 2-D) data of {d} feature(s), "
+                f"got a 2-D array of shape ({n_rows}, {width}). {fix}"
+            )
+
+
+def _shape(X: Any) -> tuple[int, ...]:
+    return tuple(X.shape) if hasattr(X, "shape") else np.asarray(X).shape
+
+
+def _n_dim(X: Any) -> int:
     if isinstance(X, (list, tuple)):
-        return len(X) > 0 and np.ndim(X[0]) == 2
-    return len(getattr(X, "shape", ())) == 3
+        # Elements may differ in length, so that they are no array.
+        return 1 + (_n_dim(X[0]) if len(X) else 0)
+    return len(_shape(X))
+
+
+def _kind(X: Any) -> str | None:
+    return getattr(getattr(X, "dtype", None), "kind", None)
+
+
+def _warn_of_axes(sequences: list[np.ndarray], listed: bool) -> None:
+    """Warn where steps and features are likely to be swapped."""
+    n_steps, d = max(map(len, sequences)), sequences[0].shape[1]
+    if d > n_steps:
+        swapped = "[x.T for x in X]" if listed else "X.swapaxes(1, 2)"
+        warnings.warn(
+            f"Sequences of at most {n_steps} steps have {d} features: steps come "
+            f"first, features last. If they are the other way round, pass {swapped}.",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _check_finite(sequences: list[np.ndarray], members: Any) -> None:
+    """Raise at the first NaN or infinity; `members` is None for 2-D data."""
+    for i, each in enumerate(sequences):
+        bad = ~np.isfinite(each)
+        if not bad.any():
+            continue
+        row, column = np.unravel_index(bad.argmax(), bad.shape)
+        value = "NaN" if np.isnan(each[row, column]) else "inf"
+        where = f"row {i}, column {row}"
+        label = "X"
+        if members is not None:
+            names = getattr(members[i], "columns", range(each.shape[1]))
+            label, where = f"X[{i}]", f"row {row}, column {names[column]!r}"
+        raise ValueError(
+            f"{label} contains NaN or inf: {value} at {where}. A sequence is read as a "
+            f"whole: fill the gap before (df.interpolate()), or drop the sequence and "
+            f"its target."
+        )
 
 
 def _mean_loss(module: Any, batches: Any) -> float:
@@ -400,8 +537,9 @@ class S4DClassifier(ClassifierMixin, _Sequences):
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps[, n_features]), or list of 2-D
-            The sequences. 2-D data are sequences of one feature; a list has arrays of
-            shape (n_steps_i, n_features), which may differ in length.
+            The sequences. 2-D data are sequences of one feature; a list (or an array
+            of objects) has arrays of shape (n_steps_i, n_features), which may differ in
+            length.
         y : array-like of shape (n_sequences,)
             The class of each.
 
@@ -415,12 +553,24 @@ class S4DClassifier(ClassifierMixin, _Sequences):
         ImportError
             Without PyTorch or skorch.
         ValueError
-            If shapes or parameters do not fit.
+            If shapes or parameters do not fit, if `X` is not finite, or if there is one
+            class only.
+
+        Warns
+        -----
+        UserWarning
+            Where sequences have more features than steps: axes may be swapped.
         """
         self._validate_params()
         sequences = self._sequences(X, reset=True)
-        y = _check_labels(y, len(sequences))
+        y = _check_labels(y, len(sequences), self._many)
         encoder = LabelEncoder().fit(y)
+        if len(encoder.classes_) < 2:
+            raise ValueError(
+                f"S4DClassifier needs at least 2 classes in y, got one class only: "
+                f"{encoder.classes_[0]}. Pass sequences of others, too; in "
+                f"cross-validation, stratify the folds."
+            )
         if self._goes_on and not np.array_equal(encoder.classes_, self.classes_):
             raise ValueError(
                 f"warm_start needs the classes of the last fit, {self.classes_}, got "
@@ -533,8 +683,9 @@ random_state
         Parameters
         ----------
         X : array-like of shape (n_sequences, n_steps[, n_features]), or list of 2-D
-            The sequences. 2-D data are sequences of one feature; a list has arrays of
-            shape (n_steps_i, n_features), which may differ in length.
+            The sequences. 2-D data are sequences of one feature; a list (or an array
+            of objects) has arrays of shape (n_steps_i, n_features), which may differ in
+            length.
         y : array-like of shape (n_sequences,) or (n_sequences, n_outputs)
             The targets of each.
 
@@ -548,11 +699,16 @@ random_state
         ImportError
             Without PyTorch or skorch.
         ValueError
-            If shapes or parameters do not fit.
+            If shapes or parameters do not fit, or if `X` or `y` is not finite.
+
+        Warns
+        -----
+        UserWarning
+            Where sequences have more features than steps: axes may be swapped.
         """
         self._validate_params()
         sequences = self._sequences(X, reset=True)
-        targets = _check_targets(y, len(sequences))
+        targets = _check_targets(y, len(sequences), self._many)
         self._flat = targets.ndim == 1
         targets = targets.reshape(len(targets), -1)
         if not self._goes_on or not hasattr(self, "y_mean_"):
@@ -580,28 +736,36 @@ random_state
         return made[:, 0] if self._flat else made
 
 
-def _check_labels(y: Any, n: int) -> np.ndarray:
-    from sklearn.utils.validation import column_or_1d
-
+def _check_labels(y: Any, n: int, many: bool) -> np.ndarray:
+    if y is None:
+        raise ValueError(
+            "S4DClassifier requires y to be passed, but the target y is None."
+        )
     labels = column_or_1d(y, warn=True)
     check_classification_targets(labels)
-    _check_count(len(labels), n)
+    _check_count(len(labels), n, many)
     return labels
 
 
-def _check_targets(y: Any, n: int) -> np.ndarray:
+def _check_targets(y: Any, n: int, many: bool) -> np.ndarray:
     if y is None:
         raise ValueError(
             "S4DRegressor requires y to be passed, but the target y is None."
         )
+    if np.asarray(y).dtype.kind in "US":
+        raise ValueError(
+            "S4DRegressor needs targets that are numbers, got text. Use S4DClassifier "
+            "for classes."
+        )
     targets = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-    _check_count(len(targets), n)
+    _check_count(len(targets), n, many)
     return targets
 
 
-def _check_count(got: int, n: int) -> None:
+def _check_count(got: int, n: int, many: bool) -> None:
     if got != n:
+        hint = "" if many else " In 2-D data each row is a sequence: [X] is one."
         raise ValueError(
             f"y needs a target for each of {n} sequences, got {got}: inconsistent "
-            f"numbers of samples."
+            f"numbers of samples.{hint}"
         )
