@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-# Tests run one for each core: threads of linear algebra beside that wait for each other.
-# Before NumPy is imported, here and in the workers that this process starts.
+# Tests run one for each core: threads of linear algebra beside that only wait. Before
+# NumPy is imported, here and in the workers that this process starts.
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
