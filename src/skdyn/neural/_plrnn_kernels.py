@@ -747,7 +747,8 @@ def free_run(
 ) -> np.ndarray:
     """States (batch, n_steps, M) after `state` (batch, M), without forcing.
 
-    The arrays are those of `loss_and_gradient`; U is (batch, n_steps, K).
+    U is (batch, n_steps, K). The step is that of `loss_and_gradient`, written out in
+    both: as a function of its own it made gradients of small networks slower by half.
     """
     A, W1, W2, h1, h2, C, _, _, _ = net
     batch, M = state.shape
