@@ -206,6 +206,8 @@ def interval_request(n_steps: Any, context: Any, u: Any) -> Horizon:
     A Pipeline hands its own in place of the number of steps.
     """
     if not isinstance(n_steps, Horizon):
+        asked = as_horizon(n_steps)
+        n_steps = n_steps if asked is None else asked.n_steps
         return Horizon(n_steps, context=context, u=u)
     if context is not None or u is not None:
         raise ValueError(
@@ -255,7 +257,7 @@ def interval_of(
             back = [horizon.restore(starts.join(each)) for each in samples]
         samples = np.stack([_batch(rows) for rows in back])
         flat = samples.reshape(-1, *samples.shape[2:])
-        _end_where_diverged(flat, who, warn=warn)
+        _end_where_diverged(flat, who, warn=warn, what="sample(s)")
     tail = (1 - coverage) / 2
     if lost_beyond:
         lost = np.isnan(samples)
@@ -272,6 +274,10 @@ def interval_of(
             mean = starts.join(samples.mean(axis=0))
     else:
         mean = restored(mean, horizon, who)
+    with np.errstate(all="ignore"):
+        lower, upper, samples = (
+            each.astype(starts.dtype, copy=False) for each in (lower, upper, samples)
+        )
     in_array = starts.form == "array"
     drawn = samples if in_array else starts.join(samples.swapaxes(0, 1))
     return ForecastInterval(mean, starts.join(lower), starts.join(upper), drawn)
@@ -680,11 +686,13 @@ class ForecasterMixin:
             rows = self._rollout(states, n_steps, future)
         return starts.join(self._finish(rows, starts.dtype))
 
-    def _finish(self, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    def _finish(
+        self, rows: np.ndarray, dtype: np.dtype, what: str = "start(s)"
+    ) -> np.ndarray:
         """Rows (batch, n_steps, d) in the context's type, NaN where they diverged."""
         with np.errstate(all="ignore"):
             rows = np.ascontiguousarray(rows, dtype=self._forecast_dtype(dtype))
-        _end_where_diverged(rows, type(self).__name__)
+        _end_where_diverged(rows, type(self).__name__, what=what)
         return rows
 
     def _forecast_dtype(self, dtype: np.dtype) -> np.dtype:
@@ -743,7 +751,9 @@ def _windows(pieces: Pieces, n_rows: int) -> np.ndarray:
     return views[0] if len(views) == 1 else np.concatenate(views)
 
 
-def _end_where_diverged(rows: np.ndarray, who: str, warn: bool = True) -> None:
+def _end_where_diverged(
+    rows: np.ndarray, who: str, warn: bool = True, what: str = "start(s)"
+) -> None:
     """Set rows (batch, n_steps, d) to NaN from the first not finite, and warn."""
     with np.errstate(all="ignore"):
         if np.isfinite(rows.sum()):
@@ -758,7 +768,7 @@ def _end_where_diverged(rows: np.ndarray, who: str, warn: bool = True) -> None:
     first = int(bad[hit].argmax(axis=1).min()) + 1
     warnings.warn(
         f"The forecast of {who} left the range of floating-point numbers at step "
-        f"{first}, for {int(hit.sum())} of {len(rows)} start(s); rows from there on "
+        f"{first}, for {int(hit.sum())} of {len(rows)} {what}; rows from there on "
         f"are NaN. The fitted dynamics is unstable: forecast fewer steps, regularise, "
         f"or lower the rank or degree of the model.",
         DivergenceWarning,

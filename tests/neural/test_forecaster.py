@@ -278,6 +278,8 @@ def test_warm_start_goes_on():
 def test_what_is_no_callback_is_refused_before_training():
     with pytest.raises(ValueError, match=r"needs callables .* got 'progress'"):
         Toy(max_epochs=1, callbacks=["progress"]).fit(_rotation())
+    # As skorch takes them: with a name, in a list too.
+    Toy(max_epochs=1, callbacks=[["timer", callbacks.EpochTimer()]]).fit(_rotation())
 
 
 def test_skorch_callbacks_run_on_copies():

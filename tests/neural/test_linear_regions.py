@@ -772,3 +772,20 @@ def test_no_cycle_of_a_steep_tent_is_lost_to_rounding(slope, period, n):
     found = tent.fixed_points(period)
     assert len(found) == n
     assert found.is_complete
+
+
+def test_a_settled_orbit_is_one_point():
+    # All orbits settle at a rate of .964: how far they have come is no size.
+    a, h = -0.9642363051491631, 1.1388782584507824
+    empty = np.zeros((1, 0)), np.zeros((0, 1))
+    plmap = PiecewiseLinearMap([a], *empty, [h], [])
+    assert len(plmap.fixed_points(2).points) == 0
+    (point,) = plmap.fixed_points().points
+    np.testing.assert_allclose(point.ravel(), h / (1 - a), rtol=1e-12)
+
+
+def test_weights_whose_product_overflows():
+    huge = 1e200 * np.ones((2, 2))
+    plmap = PiecewiseLinearMap([0.5, 0.5], huge, huge, [1.0, 0.0], [0.0, 1.0])
+    with np.errstate(all="ignore"):
+        assert len(plmap.fixed_points().points) == 0

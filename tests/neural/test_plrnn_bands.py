@@ -166,7 +166,7 @@ def test_too_little_data_has_no_windows():
     # Of 26 rows, 20 are followed by a quarter of 25.
     assert windows_ahead([np.zeros((25, 2))], None, 1) is None
     assert len(windows_ahead([np.zeros((26, 2))], None, 1)) == 20
-    assert windows_ahead([np.zeros((3, 2))] * 50, None, 1) is None
+    assert windows_ahead([np.zeros((3, 2))] * 9, None, 1) is None
 
 
 def test_large_networks_get_fewer_windows_and_steps():
@@ -240,3 +240,39 @@ def test_one_restart_and_little_data_measure_no_bands():
     few = network(n_init=2).fit(X[0, :20])
     assert few._spread is None
     assert np.isfinite(few.forecast_interval(5).upper).all()
+
+
+def test_bands_lie_within_those_of_larger_coverage():
+    t = np.arange(400)
+    X = np.sin(0.1 * t)[:, None]
+    X = X + 0.1 * np.random.default_rng(0).standard_normal(X.shape)
+    model = network(n_init=2, random_state=0).fit(X)
+    before = None
+    for coverage in (0.5, 0.8, 0.9, 0.95, 0.99):
+        band = model.forecast_interval(100, coverage)
+        if before is not None:
+            assert (band.lower <= before.lower + 1e-9).all()
+            assert (band.upper >= before.upper - 1e-9).all()
+        ends = np.quantile(band.samples, [(1 - coverage) / 2, (1 + coverage) / 2], 0)
+        np.testing.assert_allclose(band.lower, ends[0], atol=1e-9)
+        np.testing.assert_allclose(band.upper, ends[1], atol=1e-9)
+        before = band
+
+
+def test_many_short_trajectories_are_windows_too():
+    pieces = [np.zeros((20, 1))] * 50
+    assert windows_ahead(pieces, None, 1).rows.shape == (50, 19, 1)
+    # Of one, windows have to lie apart.
+    assert windows_ahead([np.zeros((101, 1))], None, 1).rows.shape[1] == 25
+    assert windows_ahead([np.zeros((21, 1))] * 10, None, 1).rows.shape[1] == 10
+
+
+def test_what_is_asked_of_bands():
+    X = np.sin(0.1 * np.arange(120, dtype=np.float32))[:, None]
+    model = network(n_init=2).fit(X)
+    for n_samples in (1, 2.5, "all"):
+        with pytest.raises(ValueError, match="integer of at least 2"):
+            model.forecast_interval(3, n_samples=n_samples)
+    band = model.forecast_interval(np.array(3))
+    kinds = {part.dtype for part in (band.mean, band.lower, band.upper, band.samples)}
+    assert kinds == {np.dtype(np.float32)}

@@ -138,3 +138,71 @@ def test_on_a_gpu_restarts_are_what_they_are_on_a_cpu():
     for a, b in zip(there.restarts_, here.restarts_, strict=True):
         theta, want = a.state_dict["theta"], b.state_dict["theta"]
         torch.testing.assert_close(theta, want, rtol=1e-2, atol=1e-3)
+
+
+def test_one_that_diverges_leaves_the_others_fitted():
+    good = PLRNN(**SMALL)
+    bad = PLRNN(**{**SMALL, "lr": 1e30, "gradient_clip": None})
+    with (
+        pytest.warns(ConvergenceWarning, match="diverged"),
+        pytest.raises(FloatingPointError, match="before its first check"),
+    ):
+        fit_together([bad, good], X)
+    np.testing.assert_array_equal(good.predict(3), PLRNN(**SMALL).fit(X).predict(3))
+
+
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_an_interrupt_during_a_check_ends_the_training(side_by_side):
+    job = PLRNN(**SMALL, n_init=3)._plan(X, None).job
+    calls = []
+
+    def error(module):
+        calls.append(module)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return 1.0
+
+    job = job._replace(
+        recipe=replace(job.recipe, check_every=1), error=error, on_check=None
+    )
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        (trained,) = train_all([job], side_by_side=side_by_side)
+    assert len(calls) == 3
+    # One after the other, all three were checks of the first.
+    assert len(trained.restarts) == (2 if side_by_side else 1)
+
+
+def test_an_interrupt_before_any_check_trains_nothing_more():
+    def interrupted(progress):
+        raise KeyboardInterrupt
+
+    jobs = [PLRNN(**{**SMALL, "n_init": 2})._plan(X, None).job]
+    stopping = replace(jobs[0].recipe, lr_schedule=interrupted)
+    # The second would train by itself.
+    jobs = [jobs[0]._replace(recipe=stopping), jobs[0]._replace(together=False)]
+    found = train_all(jobs, side_by_side=True)
+    assert [type(each) for each in found] == [KeyboardInterrupt] * 2
+
+
+def test_a_model_without_a_clip_keeps_its_gradient():
+    from skdyn.neural._together import _clip
+
+    modules = [torch.nn.Linear(2, 1, bias=False) for _ in range(2)]
+    for module, size in zip(modules, (1e25, 3.0), strict=True):
+        module.weight.grad = torch.full((1, 2), size)
+    _clip(modules, [None, 0.5])
+    torch.testing.assert_close(modules[0].weight.grad, torch.full((1, 2), 1e25))
+    assert modules[1].weight.grad.norm() == pytest.approx(0.5, rel=1e-5)
+
+
+def test_a_schedule_need_not_be_hashable():
+    class Half:
+        def __call__(self, progress):
+            return 0.5
+
+        def __eq__(self, other):
+            return isinstance(other, Half)
+
+        __hash__ = None
+
+    assert_same(*both_ways(PLRNN(**SMALL, lr_schedule=Half(), n_init=2)))

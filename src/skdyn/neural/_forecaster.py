@@ -130,13 +130,15 @@ class NetMixin:
         **own : dict
             Further fields of `Recipe`: optimizer, gradient_clip, check_every, ...
         """
+        from skorch.callbacks import Callback
+
         from skdyn.neural._training import Recipe
 
         est: Any = self
         for each in est.callbacks or ():
             # As skorch takes them, with a name or without, or a function.
-            named = isinstance(each, tuple) and len(each) == 2
-            if not (named or callable(each) or hasattr(each, "on_epoch_end")):
+            named = isinstance(each, (tuple, list)) and len(each) == 2
+            if not (named or callable(each) or isinstance(each, Callback)):
                 raise ValueError(
                     f"callbacks needs callables (epoch, record) or callbacks of "
                     f"skorch, got {each!r}."

@@ -416,7 +416,10 @@ default=0.1
         from skdyn.neural._together import train_all
 
         plan = self._plan(X, u)
-        return self._conclude(plan, *train_all([plan.job]))
+        (trained,) = train_all([plan.job])
+        if isinstance(trained, BaseException):
+            raise trained
+        return self._conclude(plan, trained)
 
     # -- what fit does -----------------------------------------------------------------
 
@@ -683,7 +686,8 @@ default=0.1
         n_steps : int or Horizon
             The number of rows, at least 1, or a request with a context of its own.
         coverage : float, default=0.9
-            Share of the observations within the band, step by step.
+            Share of the observations within the band, step by step. Beyond 0.98 bands
+            are spread as those of 0.98.
         context : array-like or list of array-likes, default=None
             The rows to continue; None continues the trajectories of ``fit``.
         u : array-like or list of array-likes, default=None
@@ -706,15 +710,18 @@ default=0.1
         """
         check_is_fitted(self)
         check_coverage(coverage)
-        if n_samples < 2:
-            raise ValueError(f"n_samples needs to be at least 2, got {n_samples}.")
+        if not isinstance(n_samples, Integral) or n_samples < 2:
+            raise ValueError(
+                f"n_samples needs to be an integer of at least 2, got {n_samples!r}."
+            )
         horizon = interval_request(n_steps, context, u)
         rng = check_random_state(random_state)
         starts, past, future = self._resolved(horizon)
         rows = self._drawn(starts.pieces, past, horizon.n_steps, future, n_samples, rng)
         if self._spread is not None:
             rows = self._spread.apply(rows, coverage)
-        drawn = self._finish(rows.reshape(-1, *rows.shape[2:]), starts.dtype)
+        flat = rows.reshape(-1, *rows.shape[2:])
+        drawn = self._finish(flat, starts.dtype, what="sample(s)")
         return interval_of(
             drawn.reshape(rows.shape),
             coverage,
@@ -823,6 +830,9 @@ def fit_together(
     ------
     TypeError
         For what is no PLRNN.
+    FloatingPointError
+        Where the training of one diverged before its first check. The others are
+        fitted.
 
     See Also
     --------
@@ -853,8 +863,14 @@ def fit_together(
 
     plans = [each._plan(X, u) for each in fitted]
     trained = train_all([plan.job for plan in plans])
+    failures = []
     for each, plan, found in zip(fitted, plans, trained, strict=True):
-        each._conclude(plan, found)
+        if isinstance(found, BaseException):
+            failures.append(found)
+        else:
+            each._conclude(plan, found)
+    if failures:
+        raise failures[0]
     return fitted
 
 

@@ -115,9 +115,21 @@ class Spread:
 
     def apply(self, samples: np.ndarray, coverage: float) -> np.ndarray:
         """Samples (n_samples, ..., n_steps, N), spread about their mean."""
+        n_steps = samples.shape[-2]
         with np.errstate(all="ignore"):
             mean = samples.mean(axis=0)
-            spread = mean + self.at(coverage, samples.shape[-2]) * (samples - mean)
+            off = samples - mean
+            inner: np.ndarray = np.zeros(())
+            for share in (*self.coverages[self.coverages < coverage], coverage):
+                tail = (1 - share) / 2
+                lower, upper = np.quantile(off, [tail, 1 - tail], axis=0)
+                sides = np.stack([-lower, upper])
+                factor = self.at(share, n_steps)
+                # A band has those of smaller coverage within it.
+                least = np.where(sides > 0, inner / sides, factor).max(axis=0)
+                factor = np.maximum(factor, least)
+                inner = factor * sides
+            spread = mean + factor * off
         # Where one has diverged, there is no mean.
         return np.where(np.isfinite(mean), spread, samples)
 
@@ -147,13 +159,13 @@ def windows_ahead(
     affordable = _WORK / max(n_multiplied, 1)
     most = int(np.clip(affordable / _STEPS, _FEWEST, _MOST))
     n_steps = int(np.clip(affordable / most, _NEAREST, _STEPS))
-    # A quarter of the longest trajectory at most, so that there are different windows.
-    n_steps = min(n_steps, (max(map(len, pieces)) - n_context) // 4)
-    places = [
-        (i, at)
-        for i, piece in enumerate(pieces)
-        for at in range(len(piece) - n_context - n_steps + 1)
-    ]
+    after = np.array([max(len(piece) - n_context, 0) for piece in pieces])
+    n_steps = min(n_steps, int(after.max()))
+    # Windows have to differ: a quarter of the longest trajectory at most, or so many
+    # steps that enough windows lie apart.
+    while n_steps > after.max() // 4 and (after // n_steps).sum() < _LEAST:
+        n_steps -= 1
+    places = [(i, at) for i, n in enumerate(after) for at in range(n - n_steps + 1)]
     if n_steps < 1 or len(places) < _LEAST:
         return None
     some = np.linspace(0, len(places) - 1, min(most, len(places)))

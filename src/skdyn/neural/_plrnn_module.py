@@ -168,8 +168,7 @@ class PLRNNModule(torch.nn.Module):
         """
         first = modules[0]
         x, u = batch[0].to(first.theta.dtype), batch[1]
-        if u is None:
-            u = x.new_zeros((*x.shape[:3], 0))
+        u = x.new_zeros((*x.shape[:3], 0)) if u is None else u.to(x.dtype)
         strength = np.stack([np.asarray(each._at) for each in modules])
         at = torch.as_tensor(strength, dtype=x.dtype, device=x.device)
         theta = torch.stack([each.theta for each in modules])
@@ -522,7 +521,7 @@ def forward_loop(
     wrong : tensor (n_models, batch, T + 1, N)
         e, with zeros in the first row.
     """
-    zero = X.new_zeros(())
+    zero, missing = X.new_zeros(()), torch.isnan(X)
     y, states, errors = Y0, [Y0], [torch.zeros_like(X[:, :, 0])]
     A, W1, W2, h2, B, P, clipped = net
     At, W1t, W2t, Bt, Pt, h2 = A.mT, W1.mT, W2.mT, B.mT, P.mT, h2[:, None]
@@ -530,8 +529,7 @@ def forward_loop(
     for t in range(X.shape[2] - 1):
         z = torch.baddbmm(V[:, :, t], y, At)
         z = torch.baddbmm(z, hinges(y @ W2t, h2, clipped), W1t)
-        e = X[:, :, t + 1] - z @ Bt
-        e = torch.where(torch.isnan(e), zero, e)
+        e = torch.where(missing[:, :, t + 1], zero, X[:, :, t + 1] - z @ Bt)
         y = torch.baddbmm(z, a[:, t + 1] * e, Pt)
         states.append(y)
         errors.append(e)

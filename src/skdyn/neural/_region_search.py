@@ -94,7 +94,11 @@ _AWAY = 100.0
 def natural_units(plmap: PiecewiseLinearMap) -> tuple[np.ndarray, np.ndarray]:
     """Units of the states (n_state,) and of the hinges (n_hinges,), powers of two."""
     A, W1, W2 = np.abs(plmap.A), np.abs(plmap.W1), np.abs(plmap.W2)
-    reach = A + W1 @ W2
+    with np.errstate(over="ignore"):
+        reach = A + W1 @ W2
+    if not np.isfinite(reach).all():
+        # There are no units in which its numbers are numbers.
+        return np.ones(len(A)), np.ones(len(plmap.h2))
     size = _over_others(reach, np.abs(plmap.h1) + W1 @ np.abs(plmap.h2))
     # A state that no offset reaches: by what it acts on.
     for _ in range(len(size)):
@@ -192,9 +196,12 @@ def spread_of(pieces: Sequence[np.ndarray]) -> np.ndarray:
     away = np.abs(states - middle)
     spread = np.median(away, axis=0)
     spread = np.where(spread > 0, spread, states.std(axis=0))
-    # A coordinate that stands still is measured by its size, or by its unit.
-    flat = spread <= 1e-9 * np.maximum(np.abs(middle), 1.0)
-    return np.where(flat, np.maximum(np.abs(middle), 1.0), spread)
+    # Points are told apart in these, not finer than a solution is rounded: where all
+    # orbits settle, the spread is only how far they have come. A coordinate that stands
+    # still is measured by its size, or by its unit.
+    size = np.maximum(np.abs(middle), 1.0)
+    flat = spread <= 1e-9 * size
+    return np.where(flat, size, np.maximum(spread, 1e-4 * size))
 
 
 def guesses(

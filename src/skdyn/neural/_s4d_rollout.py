@@ -299,8 +299,25 @@ def roll_out(
     Returns
     -------
     ndarray of shape (batch, n_steps, d), or None
-        None for a base that is not known to PyTorch.
+        None for a base that is not known to PyTorch, or where the GPU is full.
     """
+    try:
+        return _roll_out(network, base, scale, layers, past, n_steps, u, device)
+    except torch.cuda.OutOfMemoryError:
+        # NumPy has the computer's memory.
+        return None
+
+
+def _roll_out(
+    network: Network,
+    base: Base,
+    scale: np.ndarray,
+    layers: np.ndarray,
+    past: np.ndarray,
+    n_steps: int,
+    u: np.ndarray | None,
+    device: str,
+) -> np.ndarray | None:
     batch, n_rows, n_in = past.shape
     n_parts = -(-batch * network.n_state // _NUMBERS)
     some = -(-batch // n_parts)

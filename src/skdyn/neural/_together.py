@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skdyn.neural._torch import isolated_rng, one_thread
+from skdyn.neural._torch import ALONE, isolated_rng, one_thread
 from skdyn.neural._training import (
     OPTIMISERS,
     DynamicsNet,
@@ -47,7 +47,7 @@ _Member = tuple[DynamicsNet, Run]
 
 def train_all(
     jobs: Sequence[Job], *, side_by_side: bool | None = None
-) -> list[Trained]:
+) -> list[Trained | FloatingPointError | KeyboardInterrupt]:
     """Train jobs, those of a kind side by side where that is faster.
 
     Parameters
@@ -61,14 +61,16 @@ def train_all(
     Returns
     -------
     list of Trained
-        One for each job.
+        One for each job, or what it ended with: a FloatingPointError where it diverged
+        before the first check, a KeyboardInterrupt where the user ended it before that.
     """
     outcomes: list[list[_Member]] = [[] for _ in jobs]
     alone = [not _joins(job, side_by_side) for job in jobs]
     if sum(len(job.seeds) for job, off in zip(jobs, alone, strict=True) if not off) < 2:
         alone = [True] * len(jobs)
     kinds: dict[Any, list[_Member]] = {}
-    for job, off, members in zip(jobs, alone, outcomes, strict=True):
+    of_jobs: list[set[Any]] = [set() for _ in jobs]
+    for job, off, members, own in zip(jobs, alone, outcomes, of_jobs, strict=True):
         if off:
             continue
         draw = to_device(job.draw, job.recipe)
@@ -78,15 +80,26 @@ def train_all(
             with isolated_rng(seed, job.recipe.device):
                 member = begin(quiet, draw, seed)
             members.append(member)
-            kinds.setdefault(_kind(*member), []).append(member)
+            own.add(kind := _kind(*member))
+            kinds.setdefault(kind, []).append(member)
     loud = any(job.recipe.verbose for job in jobs)
-    interrupted = False
-    for kind in kinds.values():
-        interrupted = interrupted or _train(kind, loud)
-    return [
-        train_one_by_one(job) if off else choose(job, members, interrupted)
-        for job, off, members in zip(jobs, alone, outcomes, strict=True)
-    ]
+    ended: set[Any] = set()
+    for kind, members in kinds.items():
+        if ended or _train(members, loud):
+            ended.add(kind)
+    found: list[Trained | FloatingPointError | KeyboardInterrupt] = []
+    for job, off, members, own in zip(jobs, alone, outcomes, of_jobs, strict=True):
+        try:
+            if not off:
+                found.append(choose(job, members, bool(own & ended)))
+            elif ended:
+                raise KeyboardInterrupt
+            else:
+                found.append(train_one_by_one(job))
+        except (FloatingPointError, KeyboardInterrupt) as error:
+            # The others are not lost by it.
+            found.append(error)
+    return found
 
 
 def _joins(job: Job, asked: bool | None) -> bool:
@@ -113,7 +126,8 @@ def _train(members: list[_Member], loud: bool) -> bool:
     optimiser, schedule = _optimiser(members)
     bar = _bar(members) if loud else None
     live, epoch, interrupted = list(members), 0, False
-    with torch.enable_grad(), one_thread(threads):
+    # Of fits in several Python threads one trains at a time.
+    with ALONE, torch.enable_grad(), one_thread(threads):
         for net, run in members:
             net.notify("on_train_begin", X=run)
         try:
@@ -150,7 +164,8 @@ def _optimiser(members: list[_Member]) -> tuple[Any, list[Any]]:
     groups: dict[Any, tuple[Any, list[Any]]] = {}
     for net, run in members:
         r = run.recipe
-        key = r.lr, r.weight_decay, r.lr_schedule, r.max_epochs
+        schedule = id(r.lr_schedule) if callable(r.lr_schedule) else r.lr_schedule
+        key = r.lr, r.weight_decay, schedule, r.max_epochs
         groups.setdefault(key, (r, []))[1].extend(net.module_.parameters())
     optimiser = OPTIMISERS[members[0][1].recipe.optimizer](
         [
@@ -206,6 +221,8 @@ def _clip(modules: Sequence[Any], clips: Sequence[float | None]) -> None:
     norms = sum((grad.flatten(1) ** 2).sum(1) for grad in grads) ** 0.5
     most = norms.new_tensor([np.inf if clip is None else clip for clip in clips])
     factor = (most / (norms + 1e-6)).clamp(max=1.0)
+    # A norm that is infinite itself: what has no clip is left as it is.
+    factor = torch.where(most.isinf(), torch.ones_like(factor), factor)
     for same, grad in zip(params, grads, strict=True):
         scaled = grad * factor.reshape(-1, *[1] * (grad.ndim - 1))
         for p, part in zip(same, scaled, strict=True):

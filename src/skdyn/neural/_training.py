@@ -397,9 +397,13 @@ class DynamicsNet(NeuralNet):
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call the callbacks; a KeyboardInterrupt of theirs ends the restart."""
+        run = cb_kwargs.get("dataset_train")
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt as error:
+            # The user's, during a check, and no callback's.
+            if getattr(run, "interrupted", False):
+                raise
             raise Stop from error
         # Not before all callbacks have heard of the epoch.
         if method_name == "on_epoch_end" and cb_kwargs["dataset_train"].enough:
@@ -416,7 +420,11 @@ class DynamicsNet(NeuralNet):
         self, net: Any, dataset_train: Any = None, dataset_valid: Any = None, **kw: Any
     ) -> None:
         """Check, and keep a checkpoint of the best."""
-        dataset_train.end(self)
+        try:
+            dataset_train.end(self)
+        except KeyboardInterrupt:
+            dataset_train.interrupted = True
+            raise
 
     def on_batch_begin(self, net: Any, batch: Any = None, **kw: Any) -> None:
         """Keep no record of each batch: they would make up most of a pickle."""
@@ -505,6 +513,7 @@ class Run:
     stale: int = 0
     enough: bool = False
     checked: int = 0
+    interrupted: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)
 
     def __len__(self) -> int:

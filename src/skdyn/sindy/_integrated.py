@@ -28,17 +28,19 @@ class Integrated(ForecasterMixin):
     max_steps: int
     _remedy = ""
 
-    def _finish(self, rows: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    def _finish(
+        self, rows: np.ndarray, dtype: np.dtype, what: str = "start(s)"
+    ) -> np.ndarray:
         stuck = np.isneginf(rows).any(axis=(1, 2))
         if not stuck.any():
-            return super()._finish(rows, dtype)
+            return super()._finish(rows, dtype, what)
         first = int(np.isneginf(rows[stuck]).any(axis=2).argmax(axis=1).min()) + 1
         with np.errstate(all="ignore"):
             rows = np.ascontiguousarray(rows, dtype=self._forecast_dtype(dtype))
         rows[np.maximum.accumulate(~np.isfinite(rows).all(axis=2), axis=1)] = np.nan
         warnings.warn(
             f"The forecast of {type(self).__name__} could not be integrated to step "
-            f"{first}, for {int(stuck.sum())} of {len(rows)} start(s): it needed more "
+            f"{first}, for {int(stuck.sum())} of {len(rows)} {what}: it needed more "
             f"than max_steps={self.max_steps} steps, or steps below the resolution of "
             f"time; rows from there on are NaN. {self._remedy}",
             DivergenceWarning,
