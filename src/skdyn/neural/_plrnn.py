@@ -99,6 +99,7 @@ class _Plan(NamedTuple):
     judge: FreeRunJudge | None
     trajectories: Trajectories
     inputs: Any
+    ordered: tuple[list[np.ndarray], list[np.ndarray] | None]
 
 
 class PLRNN(LinearRegionsMixin, NeuralForecaster):
@@ -506,7 +507,7 @@ default=0.1
         job = self._job(
             build, draw, recipe, error=error, on_check=on_check, together=True
         )
-        return _Plan(job, judge, trajectories, acting)
+        return _Plan(job, judge, trajectories, acting, (rows, given))
 
     def _conclude(self, plan: _Plan, trained: Trained) -> PLRNN:
         """All of `fit` that comes after training."""
@@ -519,7 +520,7 @@ default=0.1
         self._remember(plan.trajectories, plan.inputs)
         self._spread = None
         if self.n_init > 1:
-            self._spread = self._measured_spread(plan.trajectories, plan.inputs)
+            self._spread = self._measured_spread(*plan.ordered)
         return self
 
     def _standardised(
@@ -756,11 +757,10 @@ default=0.1
         return np.concatenate(samples)
 
     def _measured_spread(
-        self, trajectories: Trajectories, inputs: Any
+        self, rows: list[np.ndarray], acting: list[np.ndarray] | None
     ) -> Spread | None:
         """What samples are to be spread by, from windows of the training data."""
         M, L = self.cell_.W1.shape
-        rows, acting = in_order(trajectories.pieces, inputs)
         windows = windows_ahead(rows, acting, self.min_context_, 2 * M * L * _SAMPLES)
         if windows is None:
             return None

@@ -600,8 +600,9 @@ def _optimise(
 
 
 @_compiled
-def _zeros(M: int, L: int, K: int, N: int, dtype: Any) -> Net:
-    """Arrays for a network of these sizes."""
+def _zeros(M: int, n_hinges: int, K: int, N: int, dtype: Any) -> Net:
+    """Arrays for a network of these sizes, rows of hinges padded."""
+    L = max(-(-n_hinges // _LANES), 1) * _LANES
     return Net(
         np.zeros((M, M), dtype),
         np.zeros((M, L), dtype),
@@ -660,9 +661,8 @@ def flat_loss(
     The arguments are those of `epoch`, with `X` and `U` of one batch.
     """
     K, N = U.shape[2], X.shape[2]
-    L = max(-(-at[9] // 16), 1) * 16
-    net = _zeros(n_latent, L, K, N, theta.dtype)
-    change = _zeros(n_latent, L, K, N, theta.dtype)
+    net = _zeros(n_latent, at[9], K, N, theta.dtype)
+    change = _zeros(n_latent, at[9], K, N, theta.dtype)
     return _flat_gradient(
         X, U, forcing, skip, theta, at, kind, linear, net, change, grad
     )
@@ -715,10 +715,9 @@ def epoch(
         NaN where it diverged; a batch whose gradient is not finite changes nothing.
     """
     n_batches, _, _, N = X.shape
-    M, K, n_hinges = n_latent, U.shape[3], at[9]
-    L = max(-(-n_hinges // 16), 1) * 16
-    dtype = theta.dtype
-    net, change = _zeros(M, L, K, N, dtype), _zeros(M, L, K, N, dtype)
+    K, dtype = U.shape[3], theta.dtype
+    net = _zeros(n_latent, at[9], K, N, dtype)
+    change = _zeros(n_latent, at[9], K, N, dtype)
     grad = np.zeros(len(theta), dtype)
     total = 0.0
     for i in range(n_batches):

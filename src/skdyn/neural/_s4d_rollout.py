@@ -16,7 +16,7 @@ The same step runs uncaptured on a CPU, which is how it is tested where there is
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -301,29 +301,14 @@ def roll_out(
     ndarray of shape (batch, n_steps, d), or None
         None for a base that is not known to PyTorch, or where the GPU is full.
     """
-    try:
-        return _roll_out(network, base, scale, layers, past, n_steps, u, device)
-    except torch.cuda.OutOfMemoryError:
-        # NumPy has the computer's memory.
-        return None
-
-
-def _roll_out(
-    network: Network,
-    base: Base,
-    scale: np.ndarray,
-    layers: np.ndarray,
-    past: np.ndarray,
-    n_steps: int,
-    u: np.ndarray | None,
-    device: str,
-) -> np.ndarray | None:
     batch, n_rows, n_in = past.shape
     n_parts = -(-batch * network.n_state // _NUMBERS)
     some = -(-batch // n_parts)
     gpu = torch.device(device).type == "cuda"
-    # While a graph is captured nothing else may go on on the GPU.
-    with ALONE, torch.no_grad(), torch.cuda.device(device) if gpu else nullcontext():
+    # While a graph is captured nothing else may go on on the GPU. Where that is full,
+    # NumPy, which has the computer's memory, does it.
+    here = torch.cuda.device(device) if gpu else nullcontext()
+    with suppress(torch.cuda.OutOfMemoryError), ALONE, torch.no_grad(), here:
         known = known_base(base, device)
         if known is None:
             return None
@@ -340,4 +325,5 @@ def _roll_out(
             )
         # The graph ends here, not while another thread captures one.
         del free
-    return rows
+        return rows
+    return None

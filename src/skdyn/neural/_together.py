@@ -18,7 +18,7 @@ after the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,11 +43,12 @@ from skdyn.neural._training import (
 __all__ = ["train_all"]
 
 _Member = tuple[DynamicsNet, Run]
+_Outcome = Trained | FloatingPointError | KeyboardInterrupt
 
 
 def train_all(
     jobs: Sequence[Job], *, side_by_side: bool | None = None
-) -> list[Trained | FloatingPointError | KeyboardInterrupt]:
+) -> list[_Outcome]:
     """Train jobs, those of a kind side by side where that is faster.
 
     Parameters
@@ -64,42 +65,47 @@ def train_all(
         One for each job, or what it ended with: a FloatingPointError where it diverged
         before the first check, a KeyboardInterrupt where the user ended it before that.
     """
-    outcomes: list[list[_Member]] = [[] for _ in jobs]
-    alone = [not _joins(job, side_by_side) for job in jobs]
-    if sum(len(job.seeds) for job, off in zip(jobs, alone, strict=True) if not off) < 2:
-        alone = [True] * len(jobs)
-    kinds: dict[Any, list[_Member]] = {}
-    of_jobs: list[set[Any]] = [set() for _ in jobs]
-    for job, off, members, own in zip(jobs, alone, outcomes, of_jobs, strict=True):
-        if off:
-            continue
-        draw = to_device(job.draw, job.recipe)
-        # One bar for all stands in for theirs.
-        quiet = job._replace(recipe=replace(job.recipe, verbose=0))
-        for seed in job.seeds:
-            with isolated_rng(seed, job.recipe.device):
-                member = begin(quiet, draw, seed)
-            members.append(member)
-            own.add(kind := _kind(*member))
-            kinds.setdefault(kind, []).append(member)
+    joined = [i for i, job in enumerate(jobs) if _joins(job, side_by_side)]
+    if sum(len(jobs[i].seeds) for i in joined) < 2:
+        joined = []
+    begun = {i: _begun(jobs[i]) for i in joined}
+    kinds: dict[Any, list[int]] = {}
+    for i, members in begun.items():
+        # The restarts of a job are of one kind.
+        kinds.setdefault(_kind(*members[0]), []).append(i)
+    found: dict[int, _Outcome] = {}
+    interrupted = False
     loud = any(job.recipe.verbose for job in jobs)
-    ended: set[Any] = set()
-    for kind, members in kinds.items():
-        if ended or _train(members, loud):
-            ended.add(kind)
-    found: list[Trained | FloatingPointError | KeyboardInterrupt] = []
-    for job, off, members, own in zip(jobs, alone, outcomes, of_jobs, strict=True):
-        try:
-            if not off:
-                found.append(choose(job, members, bool(own & ended)))
-            elif ended:
-                raise KeyboardInterrupt
-            else:
-                found.append(train_one_by_one(job))
-        except (FloatingPointError, KeyboardInterrupt) as error:
-            # The others are not lost by it.
-            found.append(error)
-    return found
+    for of_kind in kinds.values():
+        every = [member for i in of_kind for member in begun[i]]
+        interrupted = interrupted or _train(every, loud)
+        for i in of_kind:
+            found[i] = _outcome(choose, jobs[i], begun[i], interrupted)
+    for i, job in enumerate(jobs):
+        if i not in begun:
+            ended = KeyboardInterrupt() if interrupted else None
+            found[i] = ended or _outcome(train_one_by_one, job)
+    return [found[i] for i in range(len(jobs))]
+
+
+def _outcome(function: Callable[..., Trained], *given: Any) -> _Outcome:
+    """What a function gives, or ends with: other jobs are not lost by it."""
+    try:
+        return function(*given)
+    except (FloatingPointError, KeyboardInterrupt) as error:
+        return error
+
+
+def _begun(job: Job) -> list[_Member]:
+    """The restarts of a job before their first epoch."""
+    draw = to_device(job.draw, job.recipe)
+    # One bar for all stands in for theirs.
+    quiet = job._replace(recipe=replace(job.recipe, verbose=0))
+    members = []
+    for seed in job.seeds:
+        with isolated_rng(seed, job.recipe.device):
+            members.append(begin(quiet, draw, seed))
+    return members
 
 
 def _joins(job: Job, asked: bool | None) -> bool:
